@@ -1,0 +1,97 @@
+//! What to run: everything an engine needs to start one dyno.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use api::{
+    ids::{AppId, DynoId},
+    names::{DynoName, StackName},
+};
+use serde::{Deserialize, Serialize};
+
+/// One dyno to start.
+#[derive(Clone, Debug)]
+pub struct DynoSpec {
+    /// The new dyno's id, chosen by the caller, so that a repeated start is noticed.
+    pub id: DynoId,
+    /// The app it belongs to.
+    pub app: AppId,
+    /// Its name within the app.
+    pub name: DynoName,
+    /// What it is for.
+    pub kind: DynoKind,
+    /// The root filesystem it sees, read-only.
+    pub stack: StackName,
+    /// Directories that make up `/app`, lowest first; none is ever written to.
+    pub layers: Vec<PathBuf>,
+    /// Build steps only: an empty directory that keeps what the dyno wrote below `/app`, usable
+    /// as a layer later. Without it, writes to `/app` vanish with the dyno.
+    pub capture: Option<PathBuf>,
+    /// More host directories to show inside.
+    pub binds: Vec<Bind>,
+    /// Program and arguments; the program is looked up in the environment's `PATH`.
+    pub command: Vec<String>,
+    /// The complete environment, but for what the engine adds: `HOME=/app`, `PORT` (with `port`),
+    /// `DYNO`, and the host's proxy and trust-store variables where unset.
+    pub env: BTreeMap<String, String>,
+    /// The port a web dyno must listen on.
+    pub port: Option<u16>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its output goes.
+    pub stdio: Stdio,
+    /// Handed back unchanged in every report: the caller's notes for re-adoption.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a dyno is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynoKind {
+    /// Part of a formation.
+    Formation,
+    /// `heroku run`.
+    OneOff,
+    /// The release phase.
+    Release,
+    /// A build step: yields to all others for CPU and input/output.
+    Build,
+}
+
+/// A host directory or file shown inside a dyno.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// On the host.
+    pub source: PathBuf,
+    /// Inside, absolute; made if the stack lacks it, below `/app`, `/cache`, `/opt` or `/run`.
+    pub target: PathBuf,
+    /// Whether the dyno may write to it; files it makes belong to the layer owner on the host.
+    pub is_writable: bool,
+}
+
+/// What a dyno may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory quota in bytes. The hard limit is twice this (Heroku's R14 and R15).
+    pub memory_bytes: u64,
+    /// Relative share of processor time, 1 to 10 000; 100 is a standard-1x dyno.
+    pub cpu_weight: u16,
+    /// Most processes and threads at once.
+    pub pids: u32,
+}
+
+/// Where a dyno's standard input, output and error lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdio {
+    /// Output lines go to the log spool; input is empty.
+    Logged,
+    /// A pseudo-terminal of this size, for [`crate::Engine::attach`].
+    Terminal {
+        /// Width in characters.
+        columns: u16,
+        /// Height in lines.
+        lines: u16,
+    },
+    /// Plain pipes, output and error joined, for [`crate::Engine::attach`].
+    Pipes,
+}
