@@ -12,7 +12,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// A moment, in microseconds since 1970-01-01T00:00:00Z. The database stores this number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Time(i64);
 
@@ -35,7 +37,10 @@ impl Time {
     /// This moment moved on by `duration`.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// RFC 3339 in UTC with whole seconds, as the Platform API writes times: `2026-02-19T08:00:00Z`.
@@ -45,7 +50,11 @@ impl Time {
 
     /// As log lines write it: `2026-02-19T08:00:00.000000+00:00`.
     pub fn to_log_timestamp(self) -> String {
-        format!("{}.{:06}+00:00", self.format("%Y-%m-%dT%H:%M:%S"), self.0.rem_euclid(1_000_000))
+        format!(
+            "{}.{:06}+00:00",
+            self.format("%Y-%m-%dT%H:%M:%S"),
+            self.0.rem_euclid(1_000_000)
+        )
     }
 
     fn format(self, pattern: &str) -> String {
@@ -77,7 +86,10 @@ impl Clock {
     }
 
     /// The present moment.
-    #[expect(clippy::disallowed_methods, reason = "this is the Clock that everything else takes")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the Clock that everything else takes"
+    )]
     pub fn now(&self) -> Time {
         if let Some(simulated) = &self.0 {
             return Time(simulated.load(Ordering::SeqCst));
@@ -113,6 +125,9 @@ mod tests {
         let clock = Clock::simulated(Time::from_micros(5));
         assert_eq!(clock.now(), Time::from_micros(5));
         clock.advance(Duration::from_secs(1));
-        assert_eq!(clock.now().since(Time::from_micros(5)), Duration::from_secs(1));
+        assert_eq!(
+            clock.now().since(Time::from_micros(5)),
+            Duration::from_secs(1)
+        );
     }
 }

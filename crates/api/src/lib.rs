@@ -2,8 +2,34 @@
 //!
 //! It must not know how anything is stored, built, run or routed. Read [`ids`] first, then the
 //! resource file you need: each is named after its Heroku resource, the same in every layer.
+//! Shapes follow the published Platform API schema, version 3.
 #![warn(missing_docs)]
 
+pub mod accounts;
+pub mod app_features;
+pub mod apps;
+pub mod authorizations;
+pub mod buildpack_installations;
+pub mod builds;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod clock;
+pub mod collaborators;
+pub mod config_vars;
+pub mod domains;
+pub mod dynos;
+pub mod error;
+pub mod formations;
 pub mod ids;
+pub mod log_sessions;
 pub mod names;
+pub mod paths;
+pub mod range;
+pub mod rate_limits;
+pub mod references;
+pub mod regions;
+pub mod releases;
+pub mod rfc3339;
+pub mod slugs;
+pub mod sources;
+pub mod stacks;

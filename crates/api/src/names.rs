@@ -101,8 +101,14 @@ impl FromStr for AppName {
         let valid = (3..=30).contains(&bytes.len())
             && first.is_ascii_lowercase()
             && *last != b'-'
-            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
-        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::App) }
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::App)
+        }
     }
 }
 
@@ -111,8 +117,14 @@ impl FromStr for ProcessType {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let valid = (1..=40).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::ProcessType(text.to_owned())) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::ProcessType(text.to_owned()))
+        }
     }
 }
 
@@ -153,12 +165,20 @@ impl DynoName {
 
     /// The part before the dot.
     pub fn process_type(&self) -> ProcessType {
-        ProcessType(self.0.split_once('.').map_or("", |(process_type, _)| process_type).to_owned())
+        ProcessType(
+            self.0
+                .split_once('.')
+                .map_or("", |(process_type, _)| process_type)
+                .to_owned(),
+        )
     }
 
     /// The part after the dot.
     pub fn number(&self) -> u32 {
-        self.0.split_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+        self.0
+            .split_once('.')
+            .and_then(|(_, number)| number.parse().ok())
+            .unwrap_or(0)
     }
 }
 
@@ -168,8 +188,14 @@ impl FromStr for StackName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let valid = (2..=41).contains(&text.len())
             && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Stack(text.to_owned())) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Stack(text.to_owned()))
+        }
     }
 }
 
@@ -180,7 +206,11 @@ impl FromStr for ConfigVarName {
         let valid = (1..=200).contains(&text.len())
             && !text.as_bytes().first().is_some_and(u8::is_ascii_digit)
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::ConfigVar(text.to_owned())) }
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::ConfigVar(text.to_owned()))
+        }
     }
 }
 
@@ -196,7 +226,17 @@ mod tests {
     fn app_names() {
         check::<AppName>("example", true);
         check::<AppName>("a-1", true);
-        for refused in ["", "ab", "1ab", "Ab-c", "ab-", "a_b", "a.b", "../x", &"a".repeat(31)] {
+        for refused in [
+            "",
+            "ab",
+            "1ab",
+            "Ab-c",
+            "ab-",
+            "a_b",
+            "a.b",
+            "../x",
+            &"a".repeat(31),
+        ] {
             check::<AppName>(refused, false);
         }
     }
@@ -217,7 +257,10 @@ mod tests {
             check::<DynoName>(refused, false);
         }
         let name = DynoName::new(&"worker".parse().unwrap(), 3);
-        assert_eq!((name.as_str(), name.process_type().as_str(), name.number()), ("worker.3", "worker", 3));
+        assert_eq!(
+            (name.as_str(), name.process_type().as_str(), name.number()),
+            ("worker.3", "worker", 3)
+        );
     }
 
     #[test]

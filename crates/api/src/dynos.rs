@@ -1,0 +1,93 @@
+//! Dyno: one running process of an app. `/apps/{app}/dynos`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Time,
+    ids::{DynoId, ReleaseId},
+    names::{DynoName, ProcessType},
+    references::AppReference,
+    rfc3339,
+};
+
+/// A dyno as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dyno {
+    /// Where to attach: `rendezvous://HOST:PORT/SECRET`. Only in the answer that made the dyno.
+    pub attach_url: Option<String>,
+    /// What it runs.
+    pub command: String,
+    /// When it was started.
+    #[serde(with = "rfc3339")]
+    pub created_at: Time,
+    /// The dyno's id.
+    pub id: DynoId,
+    /// Its name within the app.
+    pub name: DynoName,
+    /// The release it runs.
+    pub release: DynoRelease,
+    /// Whose dyno it is.
+    pub app: AppReference,
+    /// Its size by name: `Standard-1X`.
+    pub size: String,
+    /// How it stands.
+    pub state: DynoState,
+    /// The process type.
+    #[serde(rename = "type")]
+    pub process_type: ProcessType,
+    /// When it last changed state.
+    #[serde(with = "rfc3339")]
+    pub updated_at: Time,
+}
+
+/// The release of a [`Dyno`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoRelease {
+    /// The release's id.
+    pub id: ReleaseId,
+    /// Its version.
+    pub version: u64,
+}
+
+/// How a dyno stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynoState {
+    /// It boots.
+    Starting,
+    /// It runs.
+    Up,
+    /// It sleeps.
+    Idle,
+    /// It ended by itself and waits to be started again.
+    Crashed,
+    /// It was stopped.
+    Down,
+}
+
+/// `POST /apps/{app}/dynos`: a one-off dyno.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDyno {
+    /// What to run, through a shell; the name of a process type stands for its command.
+    pub command: String,
+    /// Whether a client will attach to it; its output goes to the log otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach: Option<bool>,
+    /// More environment for this dyno alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, serde_json::Value>>,
+    /// Whether to connect plain pipes instead of a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_no_tty: Option<bool>,
+    /// Its size by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Its process type; `run` if left out.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub process_type: Option<String>,
+    /// Seconds after which it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_live: Option<u64>,
+}

@@ -1,0 +1,85 @@
+//! Paths of the API, in one place for those who call it and those who hand out URLs.
+//!
+//! A path segment can only be a valid name, an id or a secret in hexadecimal, so nothing here
+//! needs escaping; callers pass names they have parsed.
+
+use std::fmt::Display;
+
+/// `/account`.
+pub const ACCOUNT: &str = "/account";
+/// `/apps`.
+pub const APPS: &str = "/apps";
+/// `/sources`.
+pub const SOURCES: &str = "/sources";
+/// `/oauth/authorizations`.
+pub const AUTHORIZATIONS: &str = "/oauth/authorizations";
+
+/// `/apps/{app}`; `app` is a name or id.
+pub fn app(app: impl Display) -> String {
+    format!("/apps/{app}")
+}
+
+/// `/apps/{app}/config-vars`.
+pub fn config_vars(app: impl Display) -> String {
+    format!("/apps/{app}/config-vars")
+}
+
+/// `/apps/{app}/builds`.
+pub fn builds(app: impl Display) -> String {
+    format!("/apps/{app}/builds")
+}
+
+/// `/apps/{app}/builds/{build}`.
+pub fn build(app: impl Display, build: impl Display) -> String {
+    format!("/apps/{app}/builds/{build}")
+}
+
+/// `/apps/{app}/releases`.
+pub fn releases(app: impl Display) -> String {
+    format!("/apps/{app}/releases")
+}
+
+/// `/apps/{app}/releases/{release}`; `release` is a version or id.
+pub fn release(app: impl Display, release: impl Display) -> String {
+    format!("/apps/{app}/releases/{release}")
+}
+
+/// `/apps/{app}/formation`.
+pub fn formation(app: impl Display) -> String {
+    format!("/apps/{app}/formation")
+}
+
+/// `/apps/{app}/dynos`.
+pub fn dynos(app: impl Display) -> String {
+    format!("/apps/{app}/dynos")
+}
+
+/// `/apps/{app}/dynos/{dyno}`; `dyno` is a name or id.
+pub fn dyno(app: impl Display, dyno: impl Display) -> String {
+    format!("/apps/{app}/dynos/{dyno}")
+}
+
+/// `/apps/{app}/domains`.
+pub fn domains(app: impl Display) -> String {
+    format!("/apps/{app}/domains")
+}
+
+/// `/apps/{app}/log-sessions`.
+pub fn log_sessions(app: impl Display) -> String {
+    format!("/apps/{app}/log-sessions")
+}
+
+/// `/streams/{secret}`: output of a build or release.
+pub fn stream(secret: impl Display) -> String {
+    format!("/streams/{secret}")
+}
+
+/// `/logs/{secret}`: a log session.
+pub fn log_stream(secret: impl Display) -> String {
+    format!("/logs/{secret}")
+}
+
+/// `/blobs/{secret}`: an uploaded source or slug.
+pub fn blob(secret: impl Display) -> String {
+    format!("/blobs/{secret}")
+}
