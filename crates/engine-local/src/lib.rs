@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The local engine: dynos as confined processes on this machine.
+
+pub mod stacks;
