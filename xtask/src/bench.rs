@@ -1,0 +1,50 @@
+//! `xtask bench NAME`: the table of benchmarks, and what they share.
+//!
+//! Each prints a table for people and, per figure, a line `figure NAME VALUE UNIT` for programs;
+//! names stay stable, ratios have the unit `x`. Raw samples go to `target/bench/NAME.json`.
+
+mod deploy;
+mod dyno_start;
+mod samples;
+
+pub(crate) use dyno_start::{SERVE, serve};
+
+use anyhow::{Result, bail};
+
+use crate::out;
+
+struct Bench {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "deploy",
+        about: "push to live, first and second push, against the bare cost",
+        run: deploy::run,
+    },
+    Bench {
+        name: "dyno-start",
+        about: "dyno start to HTTP 200, against fork/exec and crun",
+        run: dyno_start::run,
+    },
+];
+
+/// `xtask bench [NAME]`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let Some(name) = arguments.first() else {
+        for bench in BENCHES {
+            out::say(format_args!(
+                "cargo xtask bench {:<12} {}",
+                bench.name, bench.about
+            ));
+        }
+        return Ok(());
+    };
+    match BENCHES.iter().find(|bench| bench.name == name) {
+        Some(bench) => (bench.run)(),
+        None => bail!("there is no benchmark `{name}`\n  hint: `cargo xtask bench` lists them"),
+    }
+}

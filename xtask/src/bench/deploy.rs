@@ -1,0 +1,172 @@
+//! `xtask bench deploy`: push to live, against what the parts cost without a platform.
+//!
+//! The bare cost is a `git push` to a bare repository on the same disk, plus starting the very
+//! process that the dyno runs, with its files and environment, outside of any isolation, until
+//! it answers. The first push of an app also installs its dependencies, the second does not.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::samples::{Series, ratio, report};
+use crate::{
+    host, http,
+    out::{self, Stopwatch},
+    platform::Platform,
+    process,
+    push::{self, Repository, SAMPLES, Sample},
+    shim, stack, workspace,
+};
+
+/// How often each push is measured: an app of its own each time.
+const ROUNDS: usize = 3;
+
+/// Release builds: a benchmark of a debug build says nothing.
+const PROFILE: &str = "release";
+
+/// Runs it.
+pub(crate) fn run() -> Result<()> {
+    host::prepare(host::Purpose::Run)?;
+    let mut build = process::cargo(&workspace::root());
+    process::run(
+        "build landfall",
+        build.args(["build", "--release", "--package", "server"]),
+    )?;
+    shim::build(PROFILE)?;
+    stack::ensure(PROFILE)?;
+    let place = workspace::target().join("bench").join("deploy");
+    let mut series = Vec::new();
+    let mut ratios = Vec::new();
+    for sample in SAMPLES {
+        let measured = measure(sample, &place)?;
+        let first = series.len();
+        ratios.push((sample.folder, first));
+        series.extend(measured);
+    }
+    report("deploy", &series)?;
+    for (folder, first) in ratios {
+        let [pushed, again, bare] = &series[first..first + 3] else {
+            continue;
+        };
+        ratio(&format!("deploy.{folder}.first_vs_bare"), pushed, bare);
+        ratio(&format!("deploy.{folder}.second_vs_bare"), again, bare);
+    }
+    Ok(())
+}
+
+/// First push, second push and bare cost of one sample.
+fn measure(sample: &Sample, place: &Path) -> Result<[Series; 3]> {
+    let (mut first, mut second, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        out::step(format_args!("{} round {round} of {ROUNDS}", sample.title));
+        // A platform of its own: layers of an earlier round would make a first push a second.
+        let platform = Platform::start(PROFILE, &place.join("platform"))?;
+        let ready = &platform.ready;
+        ready.ensure_app(sample.app)?;
+        let repository = Repository::make(sample, &place.join("repository"))?;
+        for times in [&mut first, &mut second] {
+            let watch = Stopwatch::start();
+            repository.push(ready, sample.app, false)?;
+            push::wait_for_200(ready, sample.app)?;
+            times.push(watch.seconds());
+            repository.commit("second")?;
+        }
+        bare.push(bare_push(&repository, &place.join("bare.git"))? + bare_start(sample)?);
+    }
+    let name = |what: &str| format!("{} {what}", sample.folder);
+    Ok([
+        Series::new(name("first"), first),
+        Series::new(name("second"), second),
+        Series::new(name("bare"), bare),
+    ])
+}
+
+fn bare_push(repository: &Repository, bare: &Path) -> Result<f64> {
+    if bare.exists() {
+        fs::remove_dir_all(bare)?;
+    }
+    process::output(
+        Command::new("git")
+            .args(["init", "--quiet", "--bare"])
+            .arg(bare),
+    )?;
+    repository.push_to(&bare.display().to_string(), None, false)
+}
+
+/// Starts the running dyno's command once more, in its root directory but in the host's
+/// namespaces, on another port.
+fn bare_start(sample: &Sample) -> Result<f64> {
+    let dyno = find_dyno().context("no process of the dyno was found")?;
+    let procfile = workspace::root()
+        .join("tests/apps")
+        .join(sample.folder)
+        .join("Procfile");
+    let procfile = fs::read_to_string(procfile)?;
+    let command = procfile
+        .lines()
+        .find_map(|line| line.strip_prefix("web:"))
+        .context("the sample's Procfile has no web line")?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let mut start = Command::new("chroot");
+    start
+        .arg(dyno.join("root"))
+        .args([
+            "/bin/sh",
+            "-c",
+            &format!("cd /app && exec {}", command.trim()),
+        ])
+        .env_clear()
+        .envs(environment(&dyno)?)
+        .env("PORT", port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let watch = Stopwatch::start();
+    let mut child = process::Killed(start.spawn().context("could not start chroot")?);
+    let address = format!("127.0.0.1:{port}");
+    let limits = (Duration::from_secs(30), Duration::from_millis(1));
+    out::wait_until("the bare process", limits, || {
+        child
+            .0
+            .try_wait()?
+            .map_or(Ok(()), |status| Err(anyhow::anyhow!("it ended: {status}")))?;
+        Ok(http::get(&address, "localhost", "/")
+            .ok()
+            .filter(|answer| answer.status < 500))
+    })?;
+    Ok(watch.seconds())
+}
+
+/// `/proc/PID` of a process that runs in the newest web dyno; samples run one at a time.
+fn find_dyno() -> Option<PathBuf> {
+    let processes = fs::read_dir("/proc")
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
+    processes
+        .filter(|path| {
+            let environment = fs::read(path.join("environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == b"DYNO=web.1")
+        })
+        .max_by_key(|path| path.file_name()?.to_str()?.parse::<u32>().ok())
+}
+
+fn environment(process: &Path) -> Result<Vec<(String, String)>> {
+    let bytes = fs::read(process.join("environ"))?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let pairs = text
+        .split('\0')
+        .filter_map(|variable| variable.split_once('='));
+    Ok(pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
