@@ -71,12 +71,21 @@ async fn a_segment_torn_in_its_first_record_is_given_up() {
     let bench = Bench::new();
     let dyno = DynoId::new();
     let logs = bench.open();
-    logs.append(bench.app, numbered(dyno, 1, 60)).await.unwrap();
+    logs.append(bench.app, numbered(dyno, 1, 100))
+        .await
+        .unwrap();
     drop(logs);
+    assert_eq!(bench.segments().len(), 2);
     let last = bench.segments().pop().unwrap();
     fs::write(&last, b"torn").unwrap();
     let logs = bench.open();
-    assert!(logs.cursor(bench.app, dyno).await.unwrap() > 0);
+    let kept = logs.cursor(bench.app, dyno).await.unwrap();
+    assert!((1..99).contains(&kept), "{kept}");
+    logs.append(bench.app, numbered(dyno, 1, 101))
+        .await
+        .unwrap();
+    let expected: Vec<_> = (1..101).map(|n| format!("line {n}")).collect();
+    assert_eq!(bench.texts(&logs, 200).await, expected);
 }
 
 #[tokio::test]
