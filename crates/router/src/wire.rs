@@ -1,0 +1,270 @@
+//! What server and router say to each other: newline-delimited JSON over a unix socket.
+//!
+//! The router listens and greets first; the server answers with whole tables of routes. Nothing
+//! here decides or performs anything. Read [`RouteTable`] first.
+
+use std::{net::SocketAddr, str::Utf8Error};
+
+use api::{
+    clock::Time,
+    ids::{AppId, DynoId},
+    names::{AppName, DynoName},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
+use uuid::Uuid;
+
+/// The version of this protocol, said in [`FromRouter::Hello`].
+pub const PROTOCOL: u32 = 1;
+
+/// The longest message either side accepts, in bytes: far above 100 000 routes.
+const MESSAGE_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+
+/// Everything the router needs to answer requests, replaced as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Rises with every table of one server process; a restarted server may start again at 1.
+    pub version: u64,
+    /// One entry an app, in any order.
+    pub apps: Vec<AppRoutes>,
+}
+
+/// One app: the hosts it answers on and the dynos behind them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRoutes {
+    /// Where the access lines go.
+    pub app: AppId,
+    /// Shown in access lines' absence only; routing goes by host.
+    pub name: AppName,
+    /// Host names, lower case, without port.
+    pub hosts: Vec<String>,
+    /// What a request to one of the hosts meets.
+    pub state: AppState,
+    /// The web dynos that answer requests; used when the app is [`AppState::Serving`].
+    pub backends: Vec<Backend>,
+}
+
+/// What a request to an app meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppState {
+    /// Requests go to the backends.
+    Serving,
+    /// The maintenance page, H80.
+    Maintenance,
+    /// No web dyno is wanted: H14.
+    NoWebDynos,
+    /// The web dynos crashed: H10.
+    Crashed,
+    /// A web dyno is on its way: requests wait for it, H20 if it takes too long.
+    Booting,
+    /// The app has no release yet: the welcome page, H81.
+    Blank,
+}
+
+/// A web dyno that accepts requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// One run of a dyno; a restarted `web.1` is another backend.
+    pub dyno: DynoId,
+    /// As access lines name it.
+    pub name: DynoName,
+    /// Where it listens for HTTP/1.1.
+    pub address: SocketAddr,
+}
+
+/// Server to router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum ToRouter {
+    /// Serve by this table from now on.
+    Routes(RouteTable),
+}
+
+/// Router to server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum FromRouter {
+    /// First message on every connection.
+    Hello {
+        /// See [`PROTOCOL`].
+        protocol: u32,
+        /// The table it serves by now, 0 when it has none.
+        version: u64,
+        /// Where it accepts plain HTTP.
+        http_addr: SocketAddr,
+        /// Where it accepts TLS.
+        https_addr: SocketAddr,
+        /// The router's process id.
+        pid: u32,
+    },
+    /// Every request from now on goes by this table, also after a restart. Sent after an
+    /// [`FromRouter::InFlight`] for each dyno that left the table with requests in flight.
+    Applied {
+        /// [`RouteTable::version`]
+        version: u64,
+    },
+    /// A dyno outside the table still serves requests.
+    InFlight {
+        /// The dyno that left the table.
+        dyno: DynoId,
+        /// Requests and upgraded connections in flight.
+        count: u64,
+    },
+    /// The last request of a dyno outside the table has ended.
+    Drained {
+        /// The dyno that left the table.
+        dyno: DynoId,
+    },
+}
+
+/// One access line on its way through the spool from router to server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRecord {
+    /// Whose line it is.
+    pub app: AppId,
+    /// When the request ended.
+    pub at: Time,
+    /// `at=info method=GET …`
+    pub line: String,
+}
+
+impl AccessRecord {
+    const HEAD_BYTES: usize = 24;
+
+    /// Appends the record's bytes: 16 of the app id, 8 of the time (big-endian microseconds), then
+    /// the line.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.reserve(Self::HEAD_BYTES + self.line.len());
+        bytes.extend_from_slice(self.app.as_uuid().as_bytes());
+        bytes.extend_from_slice(&self.at.as_micros().to_be_bytes());
+        bytes.extend_from_slice(self.line.as_bytes());
+    }
+
+    /// The record in `bytes`. Errors when they are too short or the line is not UTF-8.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let (app, rest) = bytes
+            .split_first_chunk::<16>()
+            .ok_or(WireError::ShortRecord)?;
+        let (at, line) = rest
+            .split_first_chunk::<8>()
+            .ok_or(WireError::ShortRecord)?;
+        Ok(Self {
+            app: AppId::from(Uuid::from_bytes(*app)),
+            at: Time::from_micros(i64::from_be_bytes(*at)),
+            line: std::str::from_utf8(line)?.to_owned(),
+        })
+    }
+}
+
+/// Why a message could not be read or written.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// The socket failed.
+    #[error("the connection between server and router failed")]
+    Io(#[from] std::io::Error),
+    /// Not a message of this protocol.
+    #[error("the other side sent something that is not a message")]
+    Malformed(#[from] serde_json::Error),
+    /// Longer than any honest message.
+    #[error("the other side sent a message of more than {MESSAGE_LIMIT_BYTES} bytes")]
+    TooLong,
+    /// An access record without its head.
+    #[error("an access record is too short")]
+    ShortRecord,
+    /// An access record whose line is not UTF-8.
+    #[error("an access record is not UTF-8")]
+    RecordText(#[from] Utf8Error),
+}
+
+/// Reads messages, one a line.
+#[derive(Debug)]
+pub struct MessageReader<R> {
+    reader: R,
+    line: Vec<u8>,
+}
+
+impl<R: AsyncBufRead + Unpin> MessageReader<R> {
+    /// Reads from `reader`.
+    pub fn new(reader: R) -> Self {
+        Self {
+            reader,
+            line: Vec::new(),
+        }
+    }
+
+    /// The next message; `None` at the end of the stream. Safe to drop: what was read stays.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok(None);
+            }
+            let (taken, complete) = match chunk.iter().position(|byte| *byte == b'\n') {
+                Some(end) => (end + 1, true),
+                None => (chunk.len(), false),
+            };
+            self.line.extend(chunk.iter().take(taken));
+            self.reader.consume(taken);
+            if self.line.len() > MESSAGE_LIMIT_BYTES {
+                return Err(WireError::TooLong);
+            }
+            if complete {
+                let message = serde_json::from_slice(&self.line);
+                self.line.clear();
+                return Ok(Some(message?));
+            }
+        }
+    }
+}
+
+/// Writes one message and its line end. Not safe to drop: half a message may have gone out.
+pub async fn write_message<T: Serialize>(
+    writer: &mut (impl AsyncWrite + Unpin),
+    message: &T,
+) -> Result<(), WireError> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    writer.flush().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_records_survive_the_spool() {
+        let record = AccessRecord {
+            app: AppId::new(),
+            at: Time::from_micros(1_771_488_000_006_329),
+            line: "at=info method=GET".to_owned(),
+        };
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        assert_eq!(AccessRecord::decode(&bytes).unwrap(), record);
+        assert!(matches!(
+            AccessRecord::decode(&bytes[..20]),
+            Err(WireError::ShortRecord)
+        ));
+        assert!(AccessRecord::decode(b"0123456789abcdef01234567\xff").is_err());
+    }
+
+    #[tokio::test]
+    async fn messages_are_lines() {
+        let message = FromRouter::Applied { version: 7 };
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, &message).await.unwrap();
+        assert_eq!(bytes, b"{\"message\":\"applied\",\"version\":7}\n");
+        bytes.extend_from_slice(b"nonsense\n");
+        let mut reader = MessageReader::new(&bytes[..]);
+        assert_eq!(reader.next::<FromRouter>().await.unwrap(), Some(message));
+        assert!(matches!(
+            reader.next::<FromRouter>().await,
+            Err(WireError::Malformed(_))
+        ));
+        assert!(reader.next::<FromRouter>().await.unwrap().is_none());
+    }
+}
