@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Front door: the command's own side, which talks to a running platform.
+//!
+//! It must know only `api` and the ready file; everything else it learns by asking the platform.
+//! Read [`Ready`] first: it is how a command finds the platform.
+
+mod config;
+mod heroku;
+mod heroku_env;
+mod ready;
+
+pub use crate::{heroku::HerokuArguments, heroku_env::HerokuEnvArguments, ready::Ready};
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+
+/// `landfall heroku-env`: prints the exports that point the official CLI at a platform.
+///
+/// # Errors
+/// When no platform runs on the data directory that `ready_file` is in.
+pub fn print_heroku_env(ready_file: &Path, arguments: &HerokuEnvArguments) -> Result<()> {
+    heroku_env::print(ready_file, arguments)
+}
+
+/// `landfall heroku -- ARGUMENTS`: runs the official CLI against a platform and passes its
+/// status on.
+///
+/// # Errors
+/// When no platform runs, or there is no `heroku` in `PATH`.
+pub fn run_heroku(ready_file: &Path, arguments: &HerokuArguments) -> Result<ExitCode> {
+    heroku::run(ready_file, arguments)
+}

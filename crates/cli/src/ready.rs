@@ -1,0 +1,54 @@
+//! What a running platform says of itself, in a file: where it is and who may use it.
+//!
+//! `landfall up --ready-file F` writes it atomically once the platform serves; a copy is always
+//! at `run/ready.json` in the data directory. Tests and tools rely on its fields.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// The ready file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Base of the Platform API, no slash at the end: `http://localhost:5000`.
+    pub api_url: String,
+    /// Base of git remotes, no slash at the end: `https://localhost:5000`.
+    pub git_url: String,
+    /// Where the router takes plain HTTP: `127.0.0.1:8080`.
+    pub http_addr: String,
+    /// Where the router takes TLS: `127.0.0.1:8443`.
+    pub https_addr: String,
+    /// Where attached one-off dynos are reached, TLS: `localhost:5000`.
+    pub rendezvous_addr: String,
+    /// The platform's own CA, in PEM.
+    pub ca_pem_path: PathBuf,
+    /// The first account.
+    pub admin_email: String,
+    /// Its token, which is also its password.
+    pub admin_token: String,
+    /// The program's version.
+    pub version: String,
+}
+
+impl Ready {
+    /// Where a platform keeps its copy.
+    pub fn path_in(data: &Path) -> PathBuf {
+        data.join("run").join("ready.json")
+    }
+
+    /// Reads a ready file.
+    ///
+    /// # Errors
+    /// When there is none, may not be read or is something else; says what to do.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!(
+                "no running platform is described by {}\n  hint: start one with `landfall up`, \
+                 or name its directory with --data",
+                file.display()
+            )
+        })?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no ready file", file.display()))
+    }
+}
