@@ -1,1 +1,120 @@
-//! Placeholder.
+//! State: one [`Store`] over SQLite or PostgreSQL, sealed at rest, with an event for every change.
+//!
+//! It must not know why a change is made, nor how anything is built, run or routed. Read [`Store`]
+//! and [`Change`] first, then the resource file you need. Every function is safe to cancel: a
+//! change that was not acknowledged either happened as a whole or not at all.
+#![warn(missing_docs)]
+
+mod accounts;
+mod app_features;
+mod apps;
+mod authorizations;
+mod backend;
+mod buildpack_installations;
+mod builds;
+mod change;
+mod collaborators;
+mod columns;
+mod config_vars;
+mod domains;
+mod dynos;
+mod error;
+mod events;
+mod formations;
+mod migrations;
+mod releases;
+mod seal;
+mod slugs;
+mod sources;
+mod words;
+mod write;
+
+use std::{fmt, path::Path, sync::Arc};
+
+use api::clock::Clock;
+
+pub use crate::{
+    accounts::{Account, NewAccount},
+    app_features::AppFeature,
+    apps::{App, AppUpdate, NewApp},
+    authorizations::{Authorization, NewAuthorization, hash_token},
+    buildpack_installations::BuildpackInstallation,
+    builds::{Build, BuildOutcome, BuildStatus, NewBuild},
+    change::{Actor, Change},
+    collaborators::{Collaborator, CollaboratorRole},
+    domains::{Domain, DomainKind, DomainStatus, NewDomain},
+    dynos::{Dyno, DynoKind, DynoState, NewDyno},
+    error::{Result, StoreError},
+    events::Event,
+    formations::{DEFAULT_SIZE, Formation, FormationUpdate},
+    releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
+    slugs::{NewSlug, Slug},
+    sources::{NewSource, Source},
+    words::UnknownWord,
+};
+use crate::{backend::Backend, seal::RootKey};
+
+/// Where the store is and what opens it.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// `sqlite:///absolute/path`, `sqlite::memory:` or `postgres://…`.
+    pub url: String,
+    /// Seals every app's data key. Losing it loses all config vars.
+    pub root_key: [u8; 32],
+    /// Dates what is written.
+    pub clock: Clock,
+}
+
+impl StoreConfig {
+    /// A store in the SQLite file at `path`, made if it is missing; its directory must exist.
+    pub fn sqlite(path: &Path, root_key: [u8; 32], clock: Clock) -> Self {
+        Self {
+            url: backend::sqlite_url(path),
+            root_key,
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig").finish_non_exhaustive()
+    }
+}
+
+/// The platform's memory. Cloning shares it.
+#[derive(Clone)]
+pub struct Store {
+    backend: Backend,
+    root_key: Arc<RootKey>,
+    clock: Clock,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date and checks the root key.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongRootKey`] when the database was made under another root key,
+    /// [`StoreError::NewerSchema`] when a newer Landfall has written it.
+    pub async fn open(config: StoreConfig) -> Result<Self> {
+        let backend = Backend::connect(&config.url).await?;
+        let root_key = RootKey::new(config.root_key);
+        migrations::run(&backend, &root_key, config.clock.now()).await?;
+        Ok(Self {
+            backend,
+            root_key: Arc::new(root_key),
+            clock: config.clock,
+        })
+    }
+
+    /// Closes every connection. Optional: what was acknowledged is safe without it.
+    pub async fn close(&self) {
+        self.backend.close().await;
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}

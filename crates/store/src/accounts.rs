@@ -1,0 +1,132 @@
+//! Accounts: people and robots that sign in.
+
+use std::fmt;
+
+use api::{clock::Time, ids::AccountId};
+use serde_json::json;
+use sqlx::query;
+
+use crate::{
+    Change, Result, Store, StoreError,
+    columns::{Columns, Record, list, optional, required},
+    write::Happening,
+};
+
+/// A person or robot that signs in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// In lower case; unique.
+    pub email: String,
+    /// As the caller's password hashing writes it; none for robots.
+    pub password_hash: Option<String>,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("id", &self.id)
+            .field("email", &self.email)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An account to make.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Letter case is dropped.
+    pub email: String,
+    /// Never the password itself.
+    pub password_hash: Option<String>,
+}
+
+impl Record for Account {
+    const RESOURCE: &'static str = "account";
+
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        Ok(Self {
+            id: columns.parsed("id")?,
+            email: columns.text("email")?,
+            password_hash: columns.optional_text("password_hash")?,
+            created_at: columns.time("created_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// Makes an account; a taken email is a [`StoreError::Conflict`].
+    pub async fn create_account(&self, change: &Change, new: &NewAccount) -> Result<Account> {
+        let mut write = self.write(change).await?;
+        let account = Account {
+            id: AccountId::new(),
+            email: new.email.to_lowercase(),
+            password_hash: new.password_hash.clone(),
+            created_at: write.now,
+        };
+        let statement = query(
+            "INSERT INTO accounts (id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(account.id.to_string())
+        .bind(account.email.clone())
+        .bind(account.password_hash.clone())
+        .bind(account.created_at.as_micros());
+        write
+            .run(statement)
+            .await
+            .map_err(|e| e.or_conflict("account", &account.email))?;
+        write
+            .commit(Happening {
+                kind: "account.create",
+                app: None,
+                subject: account.id.to_string(),
+                details: json!({ "email": account.email }),
+            })
+            .await?;
+        Ok(account)
+    }
+
+    /// Replaces an account's password hash.
+    pub async fn update_account_password(
+        &self,
+        change: &Change,
+        account: AccountId,
+        password_hash: &str,
+    ) -> Result<()> {
+        let mut write = self.write(change).await?;
+        let statement = query("UPDATE accounts SET password_hash = $2 WHERE id = $1")
+            .bind(account.to_string())
+            .bind(password_hash.to_owned());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::not_found("account", &account));
+        }
+        write
+            .commit(Happening {
+                kind: "account.update",
+                app: None,
+                subject: account.to_string(),
+                details: json!({ "changed": ["password"] }),
+            })
+            .await
+    }
+
+    /// The account with this id.
+    pub async fn account(&self, account: AccountId) -> Result<Account> {
+        let statement = query("SELECT * FROM accounts WHERE id = $1").bind(account.to_string());
+        required(self.backend.reader(), statement, account).await
+    }
+
+    /// The account with this email, in any letter case.
+    pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>> {
+        let statement = query("SELECT * FROM accounts WHERE email = $1").bind(email.to_lowercase());
+        optional(self.backend.reader(), statement).await
+    }
+
+    /// All accounts, oldest first.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        let statement = query("SELECT * FROM accounts ORDER BY created_at, id");
+        list(self.backend.reader(), statement).await
+    }
+}

@@ -1,0 +1,80 @@
+//! Events: what happened, who did it, from where and why. Written by [`crate::write`] only.
+
+use api::{
+    clock::Time,
+    ids::{AppId, EventId},
+};
+use serde_json::Value;
+use sqlx::query;
+
+use crate::{
+    Actor, Result, Store,
+    columns::{Columns, Record, list},
+};
+
+/// Something that happened, written in the transaction that made it happen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the order of all events, from 1, without gaps; commits happen in this order.
+    pub sequence: u64,
+    /// Its id.
+    pub id: EventId,
+    /// When.
+    pub at: Time,
+    /// To which app; it may be gone by now.
+    pub app: Option<AppId>,
+    /// By whom.
+    pub actor: Actor,
+    /// From where: see [`crate::Change`].
+    pub origin: String,
+    /// Because of what.
+    pub cause: String,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// What, as resource and verb: `app.create`, `release.update`, `dyno.start`.
+    pub kind: String,
+    /// The id or name of what changed.
+    pub subject: String,
+    /// More, as a JSON object without secrets.
+    pub details: Value,
+}
+
+impl Record for Event {
+    const RESOURCE: &'static str = "event";
+
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        Ok(Self {
+            sequence: columns.number("sequence")?,
+            id: columns.parsed("id")?,
+            at: columns.time("at")?,
+            app: columns.optional_parsed("app_id")?,
+            actor: columns.parsed("actor")?,
+            origin: columns.text("origin")?,
+            cause: columns.text("cause")?,
+            request_id: columns.optional_text("request_id")?,
+            kind: columns.text("kind")?,
+            subject: columns.text("subject")?,
+            details: columns.json("details")?,
+        })
+    }
+}
+
+impl Store {
+    /// The newest events of an app, newest first, also of an app that is gone.
+    pub async fn events(&self, app: AppId, limit: u32) -> Result<Vec<Event>> {
+        let statement =
+            query("SELECT * FROM events WHERE app_id = $1 ORDER BY sequence DESC LIMIT $2")
+                .bind(app.to_string())
+                .bind(i64::from(limit));
+        list(self.backend.reader(), statement).await
+    }
+
+    /// Events of all apps with a higher sequence, oldest first. Start from 0; none is missed.
+    pub async fn events_after(&self, sequence: u64, limit: u32) -> Result<Vec<Event>> {
+        let statement =
+            query("SELECT * FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+                .bind(i64::try_from(sequence).unwrap_or(i64::MAX))
+                .bind(i64::from(limit));
+        list(self.backend.reader(), statement).await
+    }
+}

@@ -1,0 +1,162 @@
+//! Slugs: built apps, as lists of layers. The layers themselves are not kept here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{
+    clock::Time,
+    ids::{AppId, SlugId},
+    names::{ProcessType, StackName},
+};
+use serde_json::json;
+use sqlx::query;
+
+use crate::{
+    Change, Result, Store,
+    columns::{Columns, Record, list, required, to_number},
+    write::{Happening, Write},
+};
+
+/// A built app, ready to run. Never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slug {
+    /// Its id.
+    pub id: SlugId,
+    /// Built for which app.
+    pub app: AppId,
+    /// Runs on this stack.
+    pub stack: StackName,
+    /// The commit it was built from.
+    pub commit: Option<String>,
+    /// What the buildpack calls it: `Python`.
+    pub language: String,
+    /// Layer keys, lowest first.
+    pub layers: Vec<String>,
+    /// Process type → command.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// Variable → value, below the config vars.
+    pub env: BTreeMap<String, String>,
+    /// Size of its layers.
+    pub size_bytes: u64,
+    /// Of its layers, as the builder writes it.
+    pub checksum: String,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+/// A slug to keep; fields as in [`Slug`].
+#[derive(Clone, Debug)]
+pub struct NewSlug {
+    /// Built for which app.
+    pub app: AppId,
+    /// Runs on this stack.
+    pub stack: StackName,
+    /// The commit it was built from.
+    pub commit: Option<String>,
+    /// What the buildpack calls it.
+    pub language: String,
+    /// Layer keys, lowest first.
+    pub layers: Vec<String>,
+    /// Process type → command.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// Variable → value, below the config vars.
+    pub env: BTreeMap<String, String>,
+    /// Size of its layers.
+    pub size_bytes: u64,
+    /// Of its layers.
+    pub checksum: String,
+}
+
+impl Record for Slug {
+    const RESOURCE: &'static str = "slug";
+
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        Ok(Self {
+            id: columns.parsed("id")?,
+            app: columns.parsed("app_id")?,
+            stack: columns.parsed("stack")?,
+            commit: columns.optional_text("commit_hash")?,
+            language: columns.text("language")?,
+            layers: columns.json("layers")?,
+            process_types: columns.json("process_types")?,
+            env: columns.json("env")?,
+            size_bytes: columns.number("size_bytes")?,
+            checksum: columns.text("checksum")?,
+            created_at: columns.time("created_at")?,
+        })
+    }
+}
+
+struct Layers(Vec<String>);
+
+impl Record for Layers {
+    const RESOURCE: &'static str = "slug";
+
+    fn read(columns: &Columns<'_>) -> Result<Self> {
+        columns.json("layers").map(Self)
+    }
+}
+
+impl Store {
+    /// Keeps a slug.
+    pub async fn create_slug(&self, change: &Change, new: &NewSlug) -> Result<Slug> {
+        let size_bytes = to_number(new.size_bytes, "slug size")?;
+        let mut write = self.write_app(change, new.app).await?;
+        let id = SlugId::new();
+        let statement = query(
+            "INSERT INTO slugs (id, app_id, stack, commit_hash, language, layers, process_types,
+                                env, size_bytes, checksum, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(id.to_string())
+        .bind(new.app.to_string())
+        .bind(new.stack.to_string())
+        .bind(new.commit.clone())
+        .bind(new.language.clone())
+        .bind(json!(new.layers).to_string())
+        .bind(json!(new.process_types).to_string())
+        .bind(json!(new.env).to_string())
+        .bind(size_bytes)
+        .bind(new.checksum.clone())
+        .bind(write.now.as_micros());
+        write.run(statement).await?;
+        let slug = slug_row(&mut write, new.app, id).await?;
+        write
+            .commit(Happening {
+                kind: "slug.create",
+                app: Some(new.app),
+                subject: id.to_string(),
+                details: json!({ "commit": slug.commit, "language": slug.language,
+                    "checksum": slug.checksum, "size_bytes": slug.size_bytes }),
+            })
+            .await?;
+        Ok(slug)
+    }
+
+    /// The slug with this id.
+    pub async fn slug(&self, id: SlugId) -> Result<Slug> {
+        let statement = query("SELECT * FROM slugs WHERE id = $1").bind(id.to_string());
+        required(self.backend.reader(), statement, id).await
+    }
+
+    /// An app's slugs, oldest first.
+    pub async fn slugs(&self, app: AppId) -> Result<Vec<Slug>> {
+        let statement = query("SELECT * FROM slugs WHERE app_id = $1 ORDER BY created_at, id")
+            .bind(app.to_string());
+        list(self.backend.reader(), statement).await
+    }
+
+    /// The keys of all layers that some slug needs; others may be collected.
+    pub async fn layer_keys_in_use(&self) -> Result<BTreeSet<String>> {
+        let layers: Vec<Layers> =
+            list(self.backend.reader(), query("SELECT layers FROM slugs")).await?;
+        Ok(layers.into_iter().flat_map(|Layers(keys)| keys).collect())
+    }
+}
+
+/// A slug, if it is of this app.
+pub(crate) async fn slug_row(write: &mut Write<'_>, app: AppId, id: SlugId) -> Result<Slug> {
+    let statement = query("SELECT * FROM slugs WHERE app_id = $1 AND id = $2")
+        .bind(app.to_string())
+        .bind(id.to_string());
+    required(write.connection(), statement, id).await
+}
