@@ -9,9 +9,9 @@ mod http_transport;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -223,15 +223,24 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// Not through [`http_body_util::Limited`]: its error type keeps the futures of all calls from being
+/// `Send` for every lifetime.
 async fn read_whole(answer: Response<Body>) -> Result<Bytes, ClientError> {
-    let collected = Limited::new(answer.into_body(), ANSWER_LIMIT_BYTES)
-        .collect()
-        .await;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|source| ClientError::Unreachable {
-            step: "read an answer from",
-            server: "the server".to_owned(),
-            source,
-        })
+    let broken = |source: BodyError| ClientError::Unreachable {
+        step: "read an answer from",
+        server: "the server".to_owned(),
+        source,
+    };
+    let mut body = answer.into_body();
+    let mut content = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        if content.len() + piece.len() > ANSWER_LIMIT_BYTES {
+            return Err(broken("the answer is too large".into()));
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content.freeze())
 }
