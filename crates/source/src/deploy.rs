@@ -1,0 +1,337 @@
+//! A pushed commit made live through the Platform API: source, build, release.
+
+use std::{error::Error, path::Path, time::Duration};
+
+use api::{
+    builds::{Build, BuildStatus, NewBuild, SourceBlob},
+    client::{Client, ClientError},
+    releases::ReleaseStatus,
+};
+use futures_util::StreamExt;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    archive::Commit,
+    error::SourceError,
+    git::{Git, Quarantine},
+    output::Output,
+};
+
+/// Pause between two looks at something that is pending.
+const POLL: Duration = Duration::from_millis(300);
+/// A build or release whose output has ended is settled within this time.
+const SETTLE_WAIT: Duration = Duration::from_mins(10);
+/// Longer lines are shown in pieces.
+const MAX_LINE_BYTES: usize = 16 * 1024;
+
+/// Why a push does not go live.
+#[derive(Debug, Error)]
+pub(crate) enum DeployError {
+    /// Somebody else was faster.
+    #[error("Another push moved {branch} in the meantime.\nFetch it, merge it and push again.")]
+    Moved { branch: String },
+    /// git on this side.
+    #[error("The pushed commit cannot be read.")]
+    Git(#[from] SourceError),
+    /// The API refused, or could not be asked.
+    #[error("Could not {step}.")]
+    Api {
+        step: &'static str,
+        #[source]
+        source: ClientError,
+    },
+    /// The build failed and has said why.
+    #[error("Push rejected, failed to compile {language}app.")]
+    BuildFailed { language: String },
+    /// The release failed and has said why.
+    #[error("Push rejected, release v{version} failed. The release before it stays live.")]
+    ReleaseFailed { version: u64 },
+    /// The platform says nothing more about it.
+    #[error(
+        "The platform did not finish the {what} in time.\nhint: see `heroku releases` for what became of it"
+    )]
+    Unsettled { what: &'static str },
+}
+
+impl DeployError {
+    /// As it is shown: the API's own words where it has some, else the chain of causes.
+    pub(crate) fn shown(&self) -> String {
+        if let Self::Api {
+            source: ClientError::Refused { body, .. },
+            ..
+        } = self
+        {
+            return body.message.clone();
+        }
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}\n{error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// Names the step of a failed call.
+trait Step<T> {
+    fn step(self, step: &'static str) -> Result<T, DeployError>;
+}
+
+impl<T> Step<T> for Result<T, ClientError> {
+    fn step(self, step: &'static str) -> Result<T, DeployError> {
+        self.map_err(|source| DeployError::Api { step, source })
+    }
+}
+
+/// What is to go live, and for whom.
+pub(crate) struct Deploy<'a> {
+    pub(crate) git: &'a Git,
+    pub(crate) repository: &'a Path,
+    pub(crate) quarantine: Option<Quarantine>,
+    pub(crate) commit: &'a str,
+    pub(crate) client: &'a Client,
+    pub(crate) app: &'a str,
+}
+
+impl Deploy<'_> {
+    /// Uploads, builds and releases; returns when the release is live.
+    pub(crate) async fn run(&self, output: &mut Output) -> Result<(), DeployError> {
+        let commit = Commit {
+            git: self.git,
+            repository: self.repository,
+            quarantine: self.quarantine.as_ref(),
+            id: self.commit,
+        };
+        for warning in commit.warnings().await? {
+            output.error(&warning).await;
+        }
+        output.line("Building source:").await;
+        output.line("").await;
+        let build = self.start_build(&commit).await?;
+        let mut language = Language::default();
+        self.show_output(&build, &mut language, output).await?;
+        let build = self.settled_build(build).await?;
+        if build.status == BuildStatus::Failed {
+            return Err(DeployError::BuildFailed {
+                language: language.shown(),
+            });
+        }
+        self.settled_release(build).await
+    }
+
+    async fn start_build(&self, commit: &Commit<'_>) -> Result<Build, DeployError> {
+        let urls = self
+            .client
+            .create_source()
+            .await
+            .step("make a source")?
+            .source_blob;
+        let archive = commit.archive()?;
+        self.client
+            .put_source(&urls.put_url, archive)
+            .await
+            .step("upload the source")?;
+        let build = NewBuild {
+            buildpacks: None,
+            source_blob: SourceBlob {
+                url: urls.get_url,
+                version: Some(self.commit.to_owned()),
+                ..SourceBlob::default()
+            },
+        };
+        self.client
+            .create_build(self.app, &build)
+            .await
+            .step("start a build")
+    }
+
+    /// Passes the build's output on until it ends or breaks off.
+    async fn show_output(
+        &self,
+        build: &Build,
+        language: &mut Language,
+        output: &mut Output,
+    ) -> Result<(), DeployError> {
+        let step = "read the build's output";
+        let mut pieces = loop {
+            match self.client.stream_output(&build.output_stream_url).await {
+                Ok(pieces) => break pieces,
+                // There is none yet.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error).step(step),
+            }
+            let now = self
+                .client
+                .build(self.app, build.id)
+                .await
+                .step("look at the build")?;
+            if now.status != BuildStatus::Pending {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        };
+        let mut lines = Lines::default();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => lines.add(&piece),
+                Err(error) => {
+                    tracing::warn!(app = self.app, %error, "a build's output broke off");
+                    break;
+                }
+            }
+            while let Some(line) = lines.next() {
+                language.notice(&line);
+                output.line(line).await;
+            }
+        }
+        if let Some(line) = lines.rest() {
+            output.line(line).await;
+        }
+        Ok(())
+    }
+
+    async fn settled_build(&self, mut build: Build) -> Result<Build, DeployError> {
+        let deadline = Instant::now() + SETTLE_WAIT;
+        loop {
+            build = self
+                .client
+                .build(self.app, build.id)
+                .await
+                .step("look at the build")?;
+            let is_settled = match build.status {
+                BuildStatus::Pending => false,
+                BuildStatus::Succeeded => build.release.is_some(),
+                BuildStatus::Failed => true,
+            };
+            if is_settled {
+                return Ok(build);
+            }
+            if Instant::now() > deadline {
+                return Err(DeployError::Unsettled { what: "build" });
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn settled_release(&self, build: Build) -> Result<(), DeployError> {
+        let Some(release) = build.release else {
+            return Err(DeployError::Unsettled { what: "build" });
+        };
+        let id = release.id.to_string();
+        let deadline = Instant::now() + SETTLE_WAIT;
+        loop {
+            let release = self
+                .client
+                .release(self.app, &id)
+                .await
+                .step("look at the release")?;
+            match release.status {
+                ReleaseStatus::Succeeded => return Ok(()),
+                ReleaseStatus::Failed | ReleaseStatus::Expired => {
+                    return Err(DeployError::ReleaseFailed {
+                        version: release.version,
+                    });
+                }
+                ReleaseStatus::Pending if Instant::now() > deadline => {
+                    return Err(DeployError::Unsettled { what: "release" });
+                }
+                ReleaseStatus::Pending => sleep(POLL).await,
+            }
+        }
+    }
+}
+
+/// The language of the app, as the build's output tells it.
+#[derive(Default)]
+struct Language(Option<String>);
+
+impl Language {
+    fn notice(&mut self, line: &str) {
+        let detected = line
+            .strip_prefix("-----> ")
+            .and_then(|rest| rest.strip_suffix(" app detected"));
+        if let Some(language) = detected {
+            self.0 = Some(language.to_owned());
+        }
+    }
+
+    fn shown(self) -> String {
+        self.0
+            .map(|language| format!("{language} "))
+            .unwrap_or_default()
+    }
+}
+
+/// Cuts a byte stream into lines.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    fn add(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// The next whole line, without its end, or a piece of one that is too long.
+    fn next(&mut self) -> Option<String> {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n');
+        match end {
+            Some(end) if end <= MAX_LINE_BYTES => {
+                let line: Vec<_> = self.bytes.drain(..=end).collect();
+                Some(text(line.strip_suffix(b"\n").unwrap_or(&line)))
+            }
+            _ if self.bytes.len() > MAX_LINE_BYTES => {
+                let line: Vec<_> = self.bytes.drain(..MAX_LINE_BYTES).collect();
+                Some(text(&line))
+            }
+            _ => None,
+        }
+    }
+
+    /// What follows the last line end.
+    fn rest(self) -> Option<String> {
+        (!self.bytes.is_empty()).then(|| text(&self.bytes))
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_wherever_pieces_end() {
+        let mut lines = Lines::default();
+        let mut read = Vec::new();
+        for piece in [&b"a\nb"[..], b"c\r\n\n", b"d"] {
+            lines.add(piece);
+            read.extend(std::iter::from_fn(|| lines.next()));
+        }
+        assert_eq!(read, ["a", "bc", ""]);
+        assert_eq!(lines.rest().as_deref(), Some("d"));
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        let mut lines = Lines::default();
+        lines.add(&vec![b'x'; MAX_LINE_BYTES * 2 + 5]);
+        assert_eq!(lines.next().unwrap().len(), MAX_LINE_BYTES);
+        assert_eq!(lines.next().unwrap().len(), MAX_LINE_BYTES);
+        assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn the_language_comes_from_the_output() {
+        let mut language = Language::default();
+        assert_eq!(Language::default().shown(), "");
+        language.notice("-----> Python app detected");
+        language.notice("-----> Installing");
+        assert_eq!(language.shown(), "Python ");
+    }
+}

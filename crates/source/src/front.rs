@@ -1,0 +1,110 @@
+//! What every request and every hook shares: [`Front`].
+
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::client::Transport;
+use tokio::{
+    net::UnixListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    config::SourceConfig,
+    error::{DiskContext, SourceError},
+    git::Git,
+    locks::AppLocks,
+    push,
+    pushes::Pushes,
+    repository,
+};
+
+/// A request waits this long for its turn before it is told to come again.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+
+/// The git front door, open.
+pub(crate) struct Front {
+    pub(crate) config: SourceConfig,
+    pub(crate) git: Git,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) pushes: Arc<Pushes>,
+    pub(crate) locks: AppLocks,
+    receiving: Arc<Semaphore>,
+    fetching: Arc<Semaphore>,
+}
+
+impl Front {
+    /// Sweeps what a crash left, puts the hook in place and listens for it.
+    pub(crate) fn open(
+        config: SourceConfig,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Arc<Self>, SourceError> {
+        for directory in [&config.git_dir, &config.hooks_dir] {
+            fs::create_dir_all(directory).on("create", directory)?;
+        }
+        repository::sweep(&config.git_dir)?;
+        link_hook(&config)?;
+        let listener = listen(&config.hook_socket)?;
+        let front = Arc::new(Self {
+            git: Git::new(&config),
+            transport,
+            pushes: Arc::default(),
+            locks: AppLocks::default(),
+            receiving: Arc::new(Semaphore::new(config.max_pushes)),
+            fetching: Arc::new(Semaphore::new(config.max_fetches)),
+            config,
+        });
+        tokio::spawn(push::serve(listener, Arc::downgrade(&front)));
+        Ok(front)
+    }
+
+    /// A place among the pushes; `None` when there is none in time.
+    pub(crate) async fn receiving(&self) -> Option<OwnedSemaphorePermit> {
+        turn(&self.receiving).await
+    }
+
+    /// A place among the fetches; `None` when there is none in time.
+    pub(crate) async fn fetching(&self) -> Option<OwnedSemaphorePermit> {
+        turn(&self.fetching).await
+    }
+}
+
+async fn turn(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    timeout(TURN_WAIT, Arc::clone(places).acquire_owned())
+        .await
+        .ok()?
+        .ok()
+}
+
+/// The hook is a link, so that a server that was updated finds its own hook after a restart.
+fn link_hook(config: &SourceConfig) -> Result<(), SourceError> {
+    let hook = config.hooks_dir.join("pre-receive");
+    let unfinished = config.hooks_dir.join("pre-receive.new");
+    remove_if_there(&unfinished)?;
+    symlink(&config.hook_program, &unfinished).on("create", &unfinished)?;
+    fs::rename(&unfinished, &hook).on("rename", &unfinished)
+}
+
+/// Only this process's user may speak to the socket.
+fn listen(socket: &Path) -> Result<UnixListener, SourceError> {
+    if let Some(directory) = socket.parent() {
+        fs::create_dir_all(directory).on("create", directory)?;
+    }
+    remove_if_there(socket)?;
+    let listener = UnixListener::bind(socket).on("listen on", socket)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).on("protect", socket)?;
+    Ok(listener)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), SourceError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.on("remove", path),
+    }
+}
