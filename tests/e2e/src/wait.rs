@@ -1,0 +1,56 @@
+//! Waiting for something to come true, and the environment the harness is told of.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// The longest any test waits for one thing: builds on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Polls until `ready` gives something.
+///
+/// # Panics
+/// When it takes longer than any healthy machine would need.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests wait in real time; nothing is asserted on it"
+)]
+pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// Sleeps: between polls, or to let load run for a while.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests wait in real time; nothing is asserted on it"
+)]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// The program under test: `LANDFALL_BIN`, else the debug build of this checkout.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness is told what to test by xtask"
+)]
+pub(crate) fn program() -> PathBuf {
+    std::env::var("LANDFALL_BIN").map_or_else(
+        |_| repository().join("target/debug/landfall"),
+        PathBuf::from,
+    )
+}
+
+/// This checkout.
+pub fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .canonicalize()
+        .expect("the checkout exists")
+}

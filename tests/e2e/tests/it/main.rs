@@ -1,0 +1,7 @@
+//! End-to-end tests: each file tells one story with real clients.
+
+mod cli;
+mod deploy;
+mod failures;
+mod survival;
+mod traffic;
