@@ -149,6 +149,64 @@ impl Store {
         list(self.backend.reader(), statement).await
     }
 
+    /// Describes an authorization anew.
+    pub async fn describe_authorization(
+        &self,
+        change: &Change,
+        id: AuthorizationId,
+        description: &str,
+    ) -> Result<Authorization> {
+        let mut write = self.write(change).await?;
+        let statement =
+            query("UPDATE authorizations SET description = $2, updated_at = $3 WHERE id = $1")
+                .bind(id.to_string())
+                .bind(description.to_owned())
+                .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::not_found("authorization", &id));
+        }
+        write
+            .commit(Happening {
+                kind: "authorization.update",
+                app: None,
+                subject: id.to_string(),
+                details: json!({ "description": description }),
+            })
+            .await?;
+        self.authorization(id).await
+    }
+
+    /// Gives an authorization another token; the one before is void at once.
+    pub async fn replace_token(
+        &self,
+        change: &Change,
+        id: AuthorizationId,
+        token_hash: &str,
+        token_hint: &str,
+    ) -> Result<Authorization> {
+        let mut write = self.write(change).await?;
+        let statement = query(
+            "UPDATE authorizations SET token_hash = $2, token_hint = $3, updated_at = $4
+             WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(token_hash.to_owned())
+        .bind(token_hint.to_owned())
+        .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::not_found("authorization", &id));
+        }
+        write
+            .commit(Happening {
+                kind: "authorization.regenerate",
+                app: None,
+                subject: id.to_string(),
+                details: json!({}),
+            })
+            .await?;
+        self.authorization(id).await
+    }
+
     /// Revokes a token at once.
     pub async fn delete_authorization(&self, change: &Change, id: AuthorizationId) -> Result<()> {
         let mut write = self.write(change).await?;
