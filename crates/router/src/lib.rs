@@ -1,11 +1,29 @@
 //! Requests to dynos: its own process, its own last known routes.
 //!
 //! It must not know why a route is as it is: tables come whole from the server ([`wire`]), and the
-//! router serves by the last one for ever. Read [`wire::RouteTable`] first; the server's end of
-//! the feed is [`Feed`].
+//! router serves by the last one for ever. Read [`wire::RouteTable`] first, then [`run()`]; the
+//! server's end of the feed is [`Feed`].
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
+mod access;
+mod codes;
+mod config;
+mod control;
+mod error;
 pub mod feed;
+mod lane;
+mod listen;
+mod pages;
+mod proxy;
+mod run;
+mod saved;
+mod table;
+mod tls;
 pub mod wire;
 
-pub use feed::Feed;
+pub use crate::{
+    config::{RouterConfig, Timeouts},
+    error::RouterError,
+    feed::Feed,
+    run::{Router, Stop, run},
+};

@@ -1,0 +1,111 @@
+//! What the router is told when it starts. Read [`RouterConfig`].
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::clock::Clock;
+
+/// Dynos tried for one request before it fails, as at Heroku.
+pub(crate) const MAX_TRIES: usize = 10;
+/// Idle connections kept to one dyno by each thread.
+pub(crate) const MAX_IDLE_PER_BACKEND: usize = 128;
+/// Requests that wait for one booting app; H11 beyond.
+pub(crate) const MAX_WAITING_PER_APP: usize = 200;
+/// Request line and headers together.
+pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Connections the kernel holds ready for each listening socket.
+pub(crate) const ACCEPT_BACKLOG: u32 = 4096;
+
+/// Files, addresses and limits of one router process.
+#[derive(Clone, Debug)]
+pub struct RouterConfig {
+    /// The unix socket the server connects to; made with mode 0600, replaced if it is there.
+    pub socket: PathBuf,
+    /// The last known routes.
+    pub routes: PathBuf,
+    /// The directory of the access lines' spool.
+    pub spool: PathBuf,
+    /// The certificate chain shown to TLS clients, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Where to accept plain HTTP; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Where to accept TLS; port 0 takes a free one.
+    pub https: SocketAddr,
+    /// Threads that route requests; one a core if `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+    /// For `X-Request-Start` and the times of access lines.
+    pub clock: Clock,
+}
+
+impl RouterConfig {
+    /// The files as they lie in a platform's directory `data`; ports 8080 and 8443 of the loopback
+    /// address.
+    pub fn new(data: &Path) -> Self {
+        Self {
+            socket: data.join("run/router.sock"),
+            routes: data.join("router/routes.json"),
+            spool: data.join("router/spool"),
+            certificate: data.join("ca/server.pem"),
+            key: data.join("ca/server.key"),
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            threads: None,
+            timeouts: Timeouts::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// How long each step of a request may take. The defaults are Heroku's where Heroku has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a client to finish its TLS handshake.
+    pub handshake: Duration,
+    /// For a client to send a request head, and for a kept connection to send its next one.
+    pub header_read: Duration,
+    /// For a dyno to accept a connection: H19.
+    pub connect: Duration,
+    /// From the end of the request to the first byte of the response: H12.
+    pub first_byte: Duration,
+    /// Between two pieces of a request's body (H28) or of a response (H15).
+    pub rolling: Duration,
+    /// For a booting app to answer: H20.
+    pub boot: Duration,
+    /// For which a dyno that refused a connection is avoided.
+    pub quarantine: Duration,
+    /// After which an unused connection to a dyno is closed. Below the keep-alive of common app
+    /// servers (5 s in Node and uvicorn), so that it is us who close.
+    pub upstream_idle: Duration,
+    /// The same for a request that may not be repeated: it takes only a fresher connection.
+    pub upstream_idle_unrepeatable: Duration,
+    /// For requests in flight on a dyno that left the table; then they are cut.
+    pub drain: Duration,
+    /// For all requests in flight when the router is asked to stop.
+    pub stop: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            header_read: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(30),
+            rolling: Duration::from_secs(55),
+            boot: Duration::from_mins(1),
+            quarantine: Duration::from_secs(5),
+            upstream_idle: Duration::from_secs(4),
+            upstream_idle_unrepeatable: Duration::from_secs(1),
+            drain: Duration::from_secs(30),
+            stop: Duration::from_secs(30),
+        }
+    }
+}

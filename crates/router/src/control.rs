@@ -1,0 +1,246 @@
+//! The control plane's thread: takes tables from the server, keeps them, reports what drains.
+//!
+//! It must not touch a request. Routing goes on whatever happens here. Read [`Control::run`].
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use api::ids::DynoId;
+use tokio::{
+    io::BufReader,
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    feed::Addresses,
+    run::Stop,
+    saved,
+    table::{Backend, Routes},
+    wire::{FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter, WireError, write_message},
+};
+
+/// A server that does not read for this long is let go; it connects again.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the thread needs.
+pub(crate) struct Control {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) saved: PathBuf,
+    pub(crate) addresses: Addresses,
+    /// See [`crate::Timeouts::drain`].
+    pub(crate) drain: Duration,
+    draining: Vec<Draining>,
+}
+
+/// A backend that left the table with requests in flight.
+struct Draining {
+    backend: Arc<Backend>,
+    /// When its requests are cut; `None` when they have been.
+    deadline: Option<Instant>,
+}
+
+/// The connected server.
+struct Server {
+    messages: MessageReader<BufReader<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+    /// What it was last told of each draining dyno.
+    reported: HashMap<DynoId, u64>,
+}
+
+/// Makes the socket, mode 0600, in place of one that a former router left.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)?;
+    let unfinished = path.with_extension(format!("{}", std::process::id()));
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&unfinished)?;
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&unfinished, path)?;
+    Ok(listener)
+}
+
+impl Control {
+    pub(crate) fn new(
+        routes: Arc<Routes>,
+        saved: PathBuf,
+        addresses: Addresses,
+        drain: Duration,
+    ) -> Self {
+        Self {
+            routes,
+            saved,
+            addresses,
+            drain,
+            draining: Vec::new(),
+        }
+    }
+
+    /// Serves one server at a time, the one that connected last, until told to stop.
+    pub(crate) async fn run(mut self, listener: UnixListener, mut stop: watch::Receiver<Stop>) {
+        let mut server: Option<Server> = None;
+        let routes = Arc::clone(&self.routes);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop != Stop::No) => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => server = self.greet(stream).await,
+                    Err(error) => tracing::warn!(%error, "cannot accept the server"),
+                },
+                message = next_message(&mut server) => {
+                    if let Err(error) = self.hear(&mut server, message).await {
+                        tracing::warn!(%error, "the connection to the server broke");
+                        server = None;
+                    }
+                }
+                () = routes.wait_retired_ended() => {
+                    if let Err(error) = self.report(server.as_mut()).await {
+                        tracing::warn!(%error, "the connection to the server broke");
+                        server = None;
+                    }
+                }
+                () = next_deadline(&self.draining) => self.cut_overdue(),
+            }
+        }
+    }
+
+    async fn greet(&self, stream: UnixStream) -> Option<Server> {
+        let peer = stream
+            .peer_cred()
+            .map(|credentials| credentials.uid())
+            .ok()?;
+        let (reader, writer) = stream.into_split();
+        let messages = MessageReader::new(BufReader::new(reader));
+        let mut server = Server {
+            messages,
+            writer,
+            reported: HashMap::new(),
+        };
+        let hello = FromRouter::Hello {
+            protocol: PROTOCOL,
+            version: self.routes.current().version,
+            http_addr: self.addresses.http,
+            https_addr: self.addresses.https,
+            pid: std::process::id(),
+        };
+        if let Err(error) = server.tell(&hello).await {
+            tracing::warn!(%error, "cannot greet the server");
+            return None;
+        }
+        tracing::info!(uid = peer, "the server is connected");
+        Some(server)
+    }
+
+    async fn hear(
+        &mut self,
+        server: &mut Option<Server>,
+        message: Result<Option<ToRouter>, WireError>,
+    ) -> Result<(), WireError> {
+        let (Some(ToRouter::Routes(table)), Some(connected)) = (message?, server.as_mut()) else {
+            tracing::info!("the server went away; serving on by its last table");
+            *server = None;
+            return Ok(());
+        };
+        let version = table.version;
+        self.apply(&table);
+        self.report(Some(connected)).await?;
+        connected.tell(&FromRouter::Applied { version }).await
+    }
+
+    fn apply(&mut self, table: &RouteTable) {
+        let deadline = Instant::now() + self.drain;
+        let left = self.routes.apply(table);
+        self.draining
+            .extend(left.into_iter().map(|backend| Draining {
+                backend,
+                deadline: Some(deadline),
+            }));
+        if let Err(error) = saved::save(&self.saved, table) {
+            tracing::error!(%error, path = %self.saved.display(), "cannot keep the routes on disk");
+        }
+    }
+
+    /// Tells the server every count that changed since it was last told.
+    async fn report(&mut self, server: Option<&mut Server>) -> Result<(), WireError> {
+        self.draining
+            .retain(|draining| draining.backend.in_flight() > 0);
+        let Some(server) = server else { return Ok(()) };
+        let table = self.routes.current();
+        let mut counts: HashMap<DynoId, u64> = HashMap::new();
+        for Draining { backend, .. } in &self.draining {
+            if !table.has_dyno(backend.dyno) {
+                *counts.entry(backend.dyno).or_default() += backend.in_flight() as u64;
+            }
+        }
+        let drained: Vec<_> = server
+            .reported
+            .keys()
+            .filter(|dyno| !counts.contains_key(dyno))
+            .copied()
+            .collect();
+        for dyno in drained {
+            server.reported.remove(&dyno);
+            server.tell(&FromRouter::Drained { dyno }).await?;
+        }
+        for (dyno, count) in counts {
+            if server.reported.insert(dyno, count) != Some(count) {
+                server.tell(&FromRouter::InFlight { dyno, count }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cut_overdue(&mut self) {
+        let now = Instant::now();
+        for draining in &mut self.draining {
+            if draining.deadline.is_some_and(|deadline| deadline <= now) {
+                tracing::info!(
+                    dyno = %draining.backend.dyno,
+                    in_flight = draining.backend.in_flight(),
+                    "the drain time is over"
+                );
+                draining.deadline = None;
+                draining.backend.cut();
+            }
+        }
+    }
+}
+
+impl Server {
+    async fn tell(&mut self, message: &FromRouter) -> Result<(), WireError> {
+        timeout(WRITE_TIMEOUT, write_message(&mut self.writer, message))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
+
+async fn next_message(server: &mut Option<Server>) -> Result<Option<ToRouter>, WireError> {
+    match server {
+        Some(server) => server.messages.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_deadline(draining: &[Draining]) {
+    match draining
+        .iter()
+        .filter_map(|draining| draining.deadline)
+        .min()
+    {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,408 @@
+//! The pages the router answers with itself: HTML, or JSON for those who prefer it.
+//!
+//! A page tells the visitor what is the matter in words, and the owner what to do. It carries no
+//! text from the request but the checked request id. Read [`respond`].
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY},
+};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::{
+    codes::Code,
+    proxy::{Head, Refusal, ReplyBody},
+};
+
+const STYLE: &str = include_str!("page.css");
+
+/// What a page is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Page {
+    /// A request to an app failed.
+    Failed(Code),
+    /// No app answers on the host.
+    NoSuchApp,
+    /// The request was not worth routing.
+    Refused(Refusal),
+}
+
+/// What the client would rather read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accept {
+    Html,
+    Json,
+}
+
+/// A page's words.
+struct Words {
+    title: &'static str,
+    text: &'static str,
+    /// What the app's owner may do, and the command for it.
+    owner: Option<(&'static str, &'static str)>,
+}
+
+/// The JSON form: Heroku's error body, with the code and the request's id.
+#[derive(Serialize)]
+struct Body<'a> {
+    id: &'static str,
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Accept {
+    /// JSON only if the client ranks it above HTML. RFC 9110 §12.5.1, without wildcards: a client
+    /// that takes anything gets HTML.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let (mut html, mut json) = (0.0, 0.0);
+        let ranges = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        for range in ranges {
+            let mut parts = range.split(';').map(str::trim);
+            let weight = match parts.next() {
+                Some("text/html" | "application/xhtml+xml") => &mut html,
+                Some("application/json") => &mut json,
+                Some(other) if other.ends_with("+json") => &mut json,
+                _ => continue,
+            };
+            let quality = parts.find_map(|part| part.strip_prefix("q="));
+            let quality = quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+            *weight = f64::max(*weight, quality);
+        }
+        if json > html { Self::Json } else { Self::Html }
+    }
+}
+
+/// The page as a response.
+pub(crate) fn respond(page: Page, accept: Accept, head: Option<&Head>) -> Response<ReplyBody> {
+    let request_id = head.and_then(|head| head.request_id.to_str().ok());
+    let (kind, text) = match accept {
+        Accept::Html => ("text/html; charset=utf-8", page.html(request_id)),
+        Accept::Json => ("application/json", page.json(request_id)),
+    };
+    let mut response = Response::new(ReplyBody::Page(Full::new(Bytes::from(text))));
+    *response.status_mut() = page.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store"),
+    );
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+impl Page {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Failed(code) => code.meaning().status,
+            Self::NoSuchApp => StatusCode::NOT_FOUND,
+            Self::Refused(Refusal::Host) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Failed(code) => code.meaning().id,
+            Self::NoSuchApp => "no_such_app",
+            Self::Refused(_) => "bad_request",
+        }
+    }
+
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Failed(code) => Some(code.as_str()),
+            Self::NoSuchApp | Self::Refused(_) => None,
+        }
+    }
+
+    fn json(self, request_id: Option<&str>) -> String {
+        let message = match self {
+            Self::Failed(code) => code.meaning().description,
+            Self::NoSuchApp | Self::Refused(_) => self.words().text,
+        };
+        let body = Body {
+            id: self.id(),
+            message,
+            code: self.code(),
+            request_id,
+        };
+        serde_json::to_string(&body).expect("a struct of strings is always JSON")
+    }
+
+    fn html(self, request_id: Option<&str>) -> String {
+        let Words { title, text, owner } = self.words();
+        let owner = owner.map_or_else(String::new, |(what, command)| {
+            format!("<p class=\"owner\">If this is your app, {what} <code>{command}</code></p>\n")
+        });
+        let code = self.code().map(|code| format!("Code {code}"));
+        let request = request_id.map(|id| format!("Request {id}"));
+        let footer: Vec<_> = code.into_iter().chain(request).collect();
+        let footer = match footer.join(" · ") {
+            empty if empty.is_empty() => empty,
+            text => format!("<footer>{text}</footer>\n"),
+        };
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <h1>{title}</h1>\n<p>{text}</p>\n{owner}{footer}</main>\n</body>\n</html>\n"
+        )
+    }
+
+    fn words(self) -> Words {
+        let words = |title, text| Words {
+            title,
+            text,
+            owner: None,
+        };
+        match self {
+            Self::Failed(code) => words_of(code),
+            Self::NoSuchApp => words(
+                "There’s nothing here, yet.",
+                "No app answers on this address. Check that it is spelled correctly.",
+            ),
+            Self::Refused(Refusal::Host) => words(
+                "Bad request",
+                "The request must name exactly one host, and a valid one.",
+            ),
+            Self::Refused(Refusal::Method) => words(
+                "Method not allowed",
+                "This server does not make tunnels to other hosts.",
+            ),
+        }
+    }
+}
+
+fn words_of(code: Code) -> Words {
+    let logs = "heroku logs --tail";
+    let (title, text, owner) = match code {
+        Code::H10 => (
+            "Application error",
+            "The app has crashed and cannot answer. Please try again later.",
+            ("its logs say why:", logs),
+        ),
+        Code::H11 => (
+            "The app is very busy",
+            "Too many requests are waiting for this app. Please try again in a moment.",
+            ("its logs say more:", logs),
+        ),
+        Code::H12 => (
+            "The app took too long",
+            "The app did not answer in time. Please try again.",
+            ("its logs may say why:", logs),
+        ),
+        Code::H14 => (
+            "Application not running",
+            "This app has no web process that could answer.",
+            ("start one with", "heroku ps:scale web=1"),
+        ),
+        Code::H20 => (
+            "Still starting",
+            "The app is starting, and takes longer than usual. Please try again in a moment.",
+            ("its logs say why:", logs),
+        ),
+        Code::H80 => (
+            "Down for maintenance",
+            "This app is being worked on and will be back soon.",
+            ("end maintenance with", "heroku maintenance:off"),
+        ),
+        Code::H81 => (
+            "Welcome to your new app!",
+            "It has been created, and waits for its first deploy.",
+            ("deploy it with", "git push heroku main"),
+        ),
+        Code::H26 => (
+            "Expectation failed",
+            "The request expects something that this server cannot do.",
+            ("its logs say more:", logs),
+        ),
+        Code::H99 => {
+            return Words {
+                title: "Something went wrong on our side",
+                text: "The platform cannot reach this app at the moment. Please try again later.",
+                owner: None,
+            };
+        }
+        _ => (
+            "Application error",
+            "The app could not answer this request. Please try again.",
+            ("its logs may say why:", logs),
+        ),
+    };
+    Words {
+        title,
+        text,
+        owner: Some(owner),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: Option<&str> = Some("0192-a");
+
+    #[test]
+    fn json_only_if_preferred() {
+        for (accept, expected) in [
+            ("", Accept::Html),
+            ("*/*", Accept::Html),
+            ("application/json", Accept::Json),
+            ("application/json, text/plain, */*", Accept::Json),
+            ("application/vnd.heroku+json; version=3", Accept::Json),
+            (
+                "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8",
+                Accept::Html,
+            ),
+            ("text/html;q=0.5, application/json;q=0.8", Accept::Json),
+            ("text/html, application/json", Accept::Html),
+            ("application/json;q=x", Accept::Html),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(Accept::of(&headers), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_whole_of_a_page() {
+        let page = Page::Failed(Code::H14).html(REQUEST);
+        let (before, rest) = page.split_once("<style>").unwrap();
+        let (style, after) = rest.split_once("</style>").unwrap();
+        assert_eq!(style.trim(), STYLE.trim());
+        insta::assert_snapshot!(format!("{before}<style></style>{after}"), @r#"
+        <!doctype html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <title>Application not running</title>
+        <style></style>
+        </head>
+        <body>
+        <main>
+        <h1>Application not running</h1>
+        <p>This app has no web process that could answer.</p>
+        <p class="owner">If this is your app, start one with <code>heroku ps:scale web=1</code></p>
+        <footer>Code H14 · Request 0192-a</footer>
+        </main>
+        </body>
+        </html>
+        "#);
+    }
+
+    #[test]
+    fn the_words_of_every_page() {
+        let mut shown = String::new();
+        let codes = Code::ALL.map(Page::Failed);
+        let others = [
+            Page::NoSuchApp,
+            Page::Refused(Refusal::Host),
+            Page::Refused(Refusal::Method),
+        ];
+        for page in codes.into_iter().chain(others) {
+            let words = page.words();
+            let (what, command) = words.owner.unwrap_or_default();
+            shown.push_str(&format!(
+                "{} {}: {}\n  {}\n  {what} {command}\n  {}\n",
+                page.status().as_u16(),
+                page.id(),
+                words.title,
+                words.text,
+                page.json(REQUEST),
+            ));
+        }
+        insta::assert_snapshot!(shown, @r#"
+        503 app_crashed: Application error
+          The app has crashed and cannot answer. Please try again later.
+          its logs say why: heroku logs --tail
+          {"id":"app_crashed","message":"App crashed","code":"H10","request_id":"0192-a"}
+        503 backlog_too_deep: The app is very busy
+          Too many requests are waiting for this app. Please try again in a moment.
+          its logs say more: heroku logs --tail
+          {"id":"backlog_too_deep","message":"Backlog too deep","code":"H11","request_id":"0192-a"}
+        503 request_timeout: The app took too long
+          The app did not answer in time. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"request_timeout","message":"Request timeout","code":"H12","request_id":"0192-a"}
+        503 connection_closed: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"connection_closed","message":"Connection closed without response","code":"H13","request_id":"0192-a"}
+        503 no_web_processes: Application not running
+          This app has no web process that could answer.
+          start one with heroku ps:scale web=1
+          {"id":"no_web_processes","message":"No web processes running","code":"H14","request_id":"0192-a"}
+        503 idle_connection: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"idle_connection","message":"Idle connection","code":"H15","request_id":"0192-a"}
+        503 bad_response: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"bad_response","message":"Poorly formatted HTTP response","code":"H17","request_id":"0192-a"}
+        503 server_interrupted: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"server_interrupted","message":"Server Request Interrupted","code":"H18","request_id":"0192-a"}
+        503 connection_timeout: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"connection_timeout","message":"Backend connection timeout","code":"H19","request_id":"0192-a"}
+        503 boot_timeout: Still starting
+          The app is starting, and takes longer than usual. Please try again in a moment.
+          its logs say why: heroku logs --tail
+          {"id":"boot_timeout","message":"App boot timeout","code":"H20","request_id":"0192-a"}
+        503 connection_refused: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"connection_refused","message":"Backend connection refused","code":"H21","request_id":"0192-a"}
+        417 request_error: Expectation failed
+          The request expects something that this server cannot do.
+          its logs say more: heroku logs --tail
+          {"id":"request_error","message":"Request Error","code":"H26","request_id":"0192-a"}
+        499 client_interrupted: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"client_interrupted","message":"Client Request Interrupted","code":"H27","request_id":"0192-a"}
+        499 client_idle: Application error
+          The app could not answer this request. Please try again.
+          its logs may say why: heroku logs --tail
+          {"id":"client_idle","message":"Client Connection Idle","code":"H28","request_id":"0192-a"}
+        503 maintenance: Down for maintenance
+          This app is being worked on and will be back soon.
+          end maintenance with heroku maintenance:off
+          {"id":"maintenance","message":"Maintenance mode","code":"H80","request_id":"0192-a"}
+        502 blank_app: Welcome to your new app!
+          It has been created, and waits for its first deploy.
+          deploy it with git push heroku main
+          {"id":"blank_app","message":"Blank app","code":"H81","request_id":"0192-a"}
+        503 platform_error: Something went wrong on our side
+          The platform cannot reach this app at the moment. Please try again later.
+           
+          {"id":"platform_error","message":"Platform error","code":"H99","request_id":"0192-a"}
+        404 no_such_app: There’s nothing here, yet.
+          No app answers on this address. Check that it is spelled correctly.
+           
+          {"id":"no_such_app","message":"No app answers on this address. Check that it is spelled correctly.","request_id":"0192-a"}
+        400 bad_request: Bad request
+          The request must name exactly one host, and a valid one.
+           
+          {"id":"bad_request","message":"The request must name exactly one host, and a valid one.","request_id":"0192-a"}
+        405 bad_request: Method not allowed
+          This server does not make tunnels to other hosts.
+           
+          {"id":"bad_request","message":"This server does not make tunnels to other hosts.","request_id":"0192-a"}
+        "#);
+    }
+}

@@ -1,0 +1,242 @@
+//! Getting a response for a request: place it, send it, and once more where that is safe.
+//!
+//! The rules of repetition: a connection that could not be made harms nobody, so another dyno is
+//! tried. A kept connection that dies before the first byte of a response was most likely closed
+//! before it saw the request; one fresh one is tried if the request never left, or may be repeated.
+//! After a response byte nothing is ever repeated.
+
+use std::{pin::pin, rc::Rc, time::Duration};
+
+use hyper::{Response, body::Incoming};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    body::{Awaited, RequestSource},
+    exchange::Exchange,
+    head::Head,
+    headers,
+    upstream::{self, Connection},
+};
+use crate::{
+    codes::Code,
+    config::{MAX_TRIES, MAX_WAITING_PER_APP},
+    lane::Lane,
+    table::{Lease, NoLease, Waiting},
+    wire::AppState,
+};
+
+/// One request on its way to a dyno.
+pub(crate) struct Attempt {
+    pub(crate) lane: Rc<Lane>,
+    pub(crate) head: Rc<Head>,
+    pub(crate) source: Rc<RequestSource>,
+    /// Serial numbers of the backends that could not be connected.
+    tried: Vec<u64>,
+    /// Why the last of them could not.
+    refused: Option<Code>,
+    needs_fresh: bool,
+    boot_deadline: Instant,
+}
+
+/// A dyno's response head and what it came by.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) connection: Connection,
+    pub(crate) lease: Lease,
+}
+
+/// A connection to a chosen dyno.
+struct Placed {
+    connection: Connection,
+    lease: Lease,
+    is_kept: bool,
+}
+
+/// How waiting for a response ended without one.
+enum Broken {
+    /// For good.
+    Failed(Code),
+    /// The connection died before a response byte; the code says how if it is not tried again.
+    Died { code: Code, was_sent: bool },
+}
+
+impl Attempt {
+    pub(crate) fn new(lane: Rc<Lane>, head: Rc<Head>, source: Rc<RequestSource>) -> Self {
+        let boot_deadline = Instant::now() + lane.timeouts.boot;
+        Self {
+            lane,
+            head,
+            source,
+            tried: Vec::new(),
+            refused: None,
+            needs_fresh: false,
+            boot_deadline,
+        }
+    }
+
+    /// The response, or the code to fail with.
+    pub(crate) async fn run(&mut self, exchange: &mut Exchange) -> Result<Answer, Code> {
+        loop {
+            let Placed {
+                mut connection,
+                lease,
+                is_kept,
+            } = self.connect(exchange).await?;
+            match self.send(&mut connection).await {
+                Ok(response) => {
+                    return Ok(Answer {
+                        response,
+                        connection,
+                        lease,
+                    });
+                }
+                Err(Broken::Failed(code)) => return Err(code),
+                Err(Broken::Died { code, was_sent }) => {
+                    if !(is_kept && (!was_sent || self.may_repeat())) {
+                        return Err(code);
+                    }
+                    self.needs_fresh = true;
+                }
+            }
+        }
+    }
+
+    /// Whether sending it a second time can do no harm: nobody acts twice on an idempotent request,
+    /// nor once on one that lacks its body.
+    fn may_repeat(&self) -> bool {
+        let is_harmless = self.head.method.is_idempotent() || self.source.has_body();
+        is_harmless && !self.source.has_begun() && !self.source.has_failed()
+    }
+
+    async fn connect(&mut self, exchange: &mut Exchange) -> Result<Placed, Code> {
+        for _ in 0..MAX_TRIES {
+            let lease = self.place().await?;
+            let backend = lease.backend();
+            exchange.trying(backend);
+            if !self.needs_fresh
+                && let Some(connection) = self.lane.pool.check_out(backend, self.max_idle())
+            {
+                exchange.connected(Duration::ZERO);
+                return Ok(Placed {
+                    connection,
+                    lease,
+                    is_kept: true,
+                });
+            }
+            let began = Instant::now();
+            match upstream::connect(backend, self.lane.timeouts.connect).await {
+                Ok(connection) => {
+                    exchange.connected(began.elapsed());
+                    return Ok(Placed {
+                        connection,
+                        lease,
+                        is_kept: false,
+                    });
+                }
+                Err(code) => {
+                    backend.quarantine(&self.lane.routes.shared, self.lane.timeouts.quarantine);
+                    self.tried.push(backend.serial);
+                    self.refused = Some(code);
+                }
+            }
+        }
+        Err(self.refused.unwrap_or(Code::H21))
+    }
+
+    fn max_idle(&self) -> Duration {
+        let timeouts = &self.lane.timeouts;
+        if self.head.method.is_idempotent() && !self.source.has_body() {
+            timeouts.upstream_idle
+        } else {
+            timeouts.upstream_idle_unrepeatable
+        }
+    }
+
+    /// A dyno for the request; waits for one while the app boots.
+    async fn place(&self) -> Result<Lease, Code> {
+        let mut queued = None;
+        loop {
+            if let Some(lease) = self.look()? {
+                return Ok(lease);
+            }
+            match &mut queued {
+                // Look once more after subscribing, so that no change is missed.
+                None => queued = Some((self.lane.routes.shared.changes(), self.queue()?)),
+                Some((changes, _)) => {
+                    if timeout_at(self.boot_deadline, changes.changed())
+                        .await
+                        .is_err()
+                    {
+                        return Err(Code::H20);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A dyno by the newest table; `None` while the app boots.
+    fn look(&self) -> Result<Option<Lease>, Code> {
+        let routes = &self.lane.routes;
+        loop {
+            let table = routes.table();
+            let app = table.find(&self.head.host).ok_or(Code::H99)?;
+            return match app.state {
+                AppState::Serving if !app.has_backends() => Err(Code::H99),
+                AppState::Serving => match app.lease(&routes.shared, &self.tried) {
+                    Ok(lease) => Ok(Some(lease)),
+                    Err(NoLease::Outdated) => continue,
+                    Err(NoLease::NoneLeft) => Err(self.refused.unwrap_or(Code::H21)),
+                },
+                AppState::Booting => Ok(None),
+                AppState::Maintenance => Err(Code::H80),
+                AppState::NoWebDynos => Err(Code::H14),
+                AppState::Crashed => Err(Code::H10),
+                AppState::Blank => Err(Code::H81),
+            };
+        }
+    }
+
+    fn queue(&self) -> Result<Waiting, Code> {
+        let table = self.lane.routes.table();
+        let app = table.find(&self.head.host).ok_or(Code::H99)?;
+        app.wait(MAX_WAITING_PER_APP).ok_or(Code::H11)
+    }
+
+    async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {
+        let timeouts = &self.lane.timeouts;
+        let request = headers::to_dyno(&self.head, self.source.body(), self.lane.clock.now());
+        let mut response = pin!(connection.try_send_request(request));
+        let (deadline, _) = self.source.deadline(timeouts);
+        let mut alarm = pin!(sleep_until(deadline));
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut response => return response.map_err(|error| Broken::Died {
+                    code: self.meaning_of(error.error()),
+                    was_sent: error.message().is_none(),
+                }),
+                () = &mut alarm => {}
+            }
+            let (deadline, awaited) = self.source.deadline(timeouts);
+            if deadline <= Instant::now() {
+                return Err(Broken::Failed(match awaited {
+                    Awaited::Dyno => Code::H12,
+                    Awaited::Client => Code::H28,
+                }));
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+
+    fn meaning_of(&self, error: &hyper::Error) -> Code {
+        if self.source.has_failed() {
+            Code::H27
+        } else if error.is_parse() {
+            Code::H17
+        } else if self.source.has_body() && !self.source.has_ended() {
+            Code::H18
+        } else {
+            Code::H13
+        }
+    }
+}

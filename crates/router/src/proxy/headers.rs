@@ -1,0 +1,238 @@
+//! Headers on their way through: framing is rebuilt, never copied; hop-by-hop headers stay on
+//! their hop; Heroku's forwarding headers are set. Pure functions.
+
+use api::clock::Time;
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+    response::Parts,
+};
+
+use super::head::{Head, X_FORWARDED_FOR, X_REQUEST_ID};
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
+
+/// Headers that say something about one connection only (RFC 9110 §7.6.1), and those that hyper
+/// writes anew.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Headers that only the router may set for a dyno.
+const OURS: [HeaderName; 6] = [
+    HOST,
+    X_REQUEST_ID,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_FORWARDED_PORT,
+    X_REQUEST_START,
+];
+
+/// The request for the dyno.
+pub(crate) fn to_dyno<B>(head: &Head, body: B, now: Time) -> Request<B> {
+    let mut headers = HeaderMap::with_capacity(head.headers.len() + 8);
+    headers.insert(HOST, head.authority.clone());
+    let named = named_by_connection(&head.headers);
+    for (name, value) in &head.headers {
+        let stays = HOP_BY_HOP.contains(name)
+            || *name == CONTENT_LENGTH
+            || *name == EXPECT
+            || named.contains(name)
+            || is_ours(name);
+        if !stays {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers.insert(X_REQUEST_ID, head.request_id.clone());
+    headers.insert(X_FORWARDED_FOR, head.forwarded_for.clone());
+    headers.insert(
+        X_FORWARDED_PROTO,
+        HeaderValue::from_static(head.peer.protocol()),
+    );
+    headers.insert(X_FORWARDED_PORT, head.peer.port.clone());
+    headers.insert(X_REQUEST_START, HeaderValue::from(now.as_micros() / 1000));
+    headers.append(VIA, via(head.version));
+    if let Some(protocol) = &head.upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol.clone());
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.target.clone();
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Makes a dyno's response head one for the client.
+pub(crate) fn to_client(response: &mut Parts) {
+    let headers = &mut response.headers;
+    let protocol = headers.get(UPGRADE).cloned();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        protocol.map(|protocol| headers.insert(UPGRADE, protocol));
+    }
+    headers.append(VIA, via(response.version));
+    response.version = Version::default();
+}
+
+/// The form of `1.1 vegur`, under our own name.
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2.0 landfall",
+        Version::HTTP_10 => "1.0 landfall",
+        _ => "1.1 landfall",
+    })
+}
+
+/// Whether an app would take the header for one of ours: CGI and WSGI cannot tell `_` from `-`.
+fn is_ours(name: &HeaderName) -> bool {
+    OURS.contains(name)
+        || (name.as_str().contains('_')
+            && OURS
+                .iter()
+                .any(|ours| ours.as_str() == name.as_str().replace('_', "-")))
+}
+
+/// The headers that `Connection` claims for this hop. The framing and the host are not for it to
+/// claim, and are dealt with elsewhere.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, rc::Rc};
+
+    use http::Response;
+
+    use super::*;
+    use crate::proxy::head::Peer;
+
+    fn sent_to_dyno(version: Version, headers: &[(&str, &str)]) -> String {
+        let mut request = Request::builder().uri("/x?y").version(version);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let peer = Peer::new(
+            SocketAddr::from(([1, 2, 3, 4], 5)),
+            SocketAddr::from(([127, 0, 0, 1], 8443)),
+            true,
+        );
+        let parts = request.body(()).unwrap().into_parts().0;
+        let head = Head::check(parts, Rc::new(peer)).unwrap();
+        shown(to_dyno(&head, (), Time::from_micros(1_771_488_000_006_329)).headers())
+    }
+
+    fn shown(headers: &HeaderMap) -> String {
+        let lines = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
+        lines.collect()
+    }
+
+    #[test]
+    fn a_request_for_a_dyno() {
+        let headers = sent_to_dyno(
+            Version::HTTP_11,
+            &[
+                ("host", "Example.localhost:8443"),
+                ("x-request-id", "01234567890123456789"),
+                ("connection", "keep-alive, X-Secret, host"),
+                ("keep-alive", "timeout=5"),
+                ("x-secret", "1"),
+                ("te", "trailers"),
+                ("content-length", "5"),
+                ("x-forwarded-proto", "http"),
+                ("x_forwarded_proto", "http"),
+                ("X-Forwarded_For", "6.6.6.6"),
+                ("x-forwarded-for", "9.9.9.9"),
+                ("x-request-start", "1"),
+                ("via", "1.0 fred"),
+                ("expect", "100-continue"),
+                ("cookie", "a=b"),
+                ("x_custom", "kept"),
+            ],
+        );
+        insta::assert_snapshot!(headers, @r"
+        host: Example.localhost:8443
+        via: 1.0 fred
+        via: 1.1 landfall
+        cookie: a=b
+        x_custom: kept
+        x-request-id: 01234567890123456789
+        x-forwarded-for: 9.9.9.9, 1.2.3.4
+        x-forwarded-proto: https
+        x-forwarded-port: 8443
+        x-request-start: 1771488000006
+        ");
+    }
+
+    #[test]
+    fn an_upgrade_for_a_dyno() {
+        let headers = sent_to_dyno(
+            Version::HTTP_11,
+            &[
+                ("host", "a.localhost"),
+                ("x-request-id", "01234567890123456789"),
+                ("connection", "Upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-key", "x"),
+            ],
+        );
+        insta::assert_snapshot!(headers, @r"
+        host: a.localhost
+        sec-websocket-key: x
+        x-request-id: 01234567890123456789
+        x-forwarded-for: 1.2.3.4
+        x-forwarded-proto: https
+        x-forwarded-port: 8443
+        x-request-start: 1771488000006
+        via: 1.1 landfall
+        connection: upgrade
+        upgrade: websocket
+        ");
+    }
+
+    #[test]
+    fn a_response_for_a_client() {
+        let response = Response::builder()
+            .header("connection", "close, x-internal")
+            .header("keep-alive", "timeout=5")
+            .header("transfer-encoding", "chunked")
+            .header("content-length", "5")
+            .header("x-internal", "1")
+            .header("server", "app")
+            .body(())
+            .unwrap();
+        let mut parts = response.into_parts().0;
+        to_client(&mut parts);
+        insta::assert_snapshot!(shown(&parts.headers), @r"
+        server: app
+        via: 1.1 landfall
+        ");
+    }
+}

@@ -1,0 +1,50 @@
+//! The last known routes on disk, so that a router serves without a server.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use crate::wire::RouteTable;
+
+/// Replaces the file; after this the table survives a power cut.
+pub(crate) fn save(path: &Path, table: &RouteTable) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)?;
+    let unfinished = path.with_extension("new");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(&serde_json::to_vec(table)?)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// The table in the file, `None` if there is no file.
+pub(crate) fn load(path: &Path) -> io::Result<Option<RouteTable>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_table_is_loaded_and_damage_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("router/routes.json");
+        assert_eq!(load(&path).unwrap(), None);
+        let table = RouteTable {
+            version: 3,
+            apps: Vec::new(),
+        };
+        save(&path, &table).unwrap();
+        assert_eq!(load(&path).unwrap(), Some(table));
+        fs::write(&path, "{\"version\":3").unwrap();
+        assert!(load(&path).is_err());
+    }
+}
