@@ -20,15 +20,12 @@ use std::{
     net::Ipv4Addr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use engine::EngineError;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, RwLock, oneshot};
 
 pub use self::ruleset::{Subnet, SubnetError};
 use self::{
@@ -101,7 +98,8 @@ struct Shared {
     indices: Mutex<Indices>,
     /// Told when the pool may have room, and when it is closed.
     refill: Arc<Notify>,
-    is_closed: AtomicBool,
+    /// Whether no more networks are made. Held for reading while one is.
+    is_closed: RwLock<bool>,
 }
 
 impl Network {
@@ -133,7 +131,7 @@ impl Network {
             netlink,
             indices: Mutex::new(indices),
             refill: Arc::new(Notify::new()),
-            is_closed: AtomicBool::new(false),
+            is_closed: RwLock::new(false),
         }));
         network.assert().await?;
         tokio::spawn(fill(
@@ -220,7 +218,7 @@ impl Network {
     /// # Errors
     /// `Host` for the first thing that could not be removed; the others are.
     pub async fn remove_everything(&self) -> Result<(), EngineError> {
-        self.0.is_closed.store(true, Ordering::SeqCst);
+        *self.0.is_closed.write().await = true;
         self.0.refill.notify_one();
         let step = "remove the dynos' networks";
         let present = on_host(&self.0.slot).map_err(|source| EngineError::Host { step, source })?;
@@ -256,6 +254,10 @@ impl Shared {
 
     /// Makes a network and marks it.
     async fn make(&self, mark: Use) -> io::Result<u32> {
+        let is_closed = self.is_closed.read().await;
+        if *is_closed {
+            return Err(io::Error::other("the network was closed"));
+        }
         let reserved = self.indices().reserve();
         let index = reserved.ok_or_else(|| io::Error::other("the slot's networks are used up"))?;
         let DynoNetwork {
@@ -275,11 +277,6 @@ impl Shared {
             mtu: self.mtu,
         };
         let made = link::make(&self.netlink, plan).await;
-        if self.is_closed.load(Ordering::SeqCst) {
-            // The pool was closed meanwhile; nobody else would remove this one.
-            drop(self.remove(index).await);
-            return Err(io::Error::other("the network was closed"));
-        }
         let mut indices = self.indices();
         match made {
             Ok(()) => indices.set(index, mark),
@@ -321,7 +318,7 @@ async fn fill(network: Weak<Shared>, refill: Arc<Notify>) {
         let Some(shared) = network.upgrade() else {
             return;
         };
-        if shared.is_closed.load(Ordering::SeqCst) {
+        if *shared.is_closed.read().await {
             return;
         }
         let has_room = shared.indices().ready() < shared.pool_size;
