@@ -284,6 +284,9 @@ fn begin(dir: &Path, number: u64, cursors: &mut Cursors) -> Result<(SegmentFile,
     let file = open_for_append(&unfinished)?;
     file.sync_data().on("sync", &unfinished)?;
     fs::rename(&unfinished, &path).on("rename", &unfinished)?;
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .on("sync", dir)?;
     Ok((
         SegmentFile {
             number,

@@ -58,11 +58,11 @@ fn ask() -> Result<u8, HookError> {
     let mut message = serde_json::to_vec(&hello).map_err(|_| HookError::NotAPush)?;
     message.push(b'\n');
     stream.write_all(&message).map_err(HookError::Unreachable)?;
-    follow(BufReader::new(stream))
+    follow(BufReader::new(stream), show)
 }
 
 /// Shows what the server says until it says how to end.
-fn follow(mut replies: impl BufRead) -> Result<u8, HookError> {
+fn follow(mut replies: impl BufRead, mut show: impl FnMut(&str)) -> Result<u8, HookError> {
     loop {
         let mut message = Vec::new();
         let mut limited = replies.by_ref().take(MAX_MESSAGE_BYTES);
@@ -116,17 +116,14 @@ mod tests {
 
     #[test]
     fn a_server_that_goes_away_is_an_error() {
+        let mut shown = Vec::new();
+        let mut follow = |replies: &[u8]| follow(replies, |line| shown.push(line.to_owned()));
+        assert!(matches!(follow(b"{\"line\":\"x\"}\n{\"exit\":3}\n"), Ok(3)));
         assert!(matches!(
-            follow(&b"{\"line\":\"x\"}\n{\"exit\":3}\n"[..]),
-            Ok(3)
-        ));
-        assert!(matches!(
-            follow(&b"{\"line\":\"x\"}\n"[..]),
+            follow(b"{\"line\":\"y\"}\n"),
             Err(HookError::WentAway)
         ));
-        assert!(matches!(
-            follow(&b"{\"exit\":"[..]),
-            Err(HookError::WentAway)
-        ));
+        assert!(matches!(follow(b"{\"exit\":"), Err(HookError::WentAway)));
+        assert_eq!(shown, ["x", "y"]);
     }
 }

@@ -51,8 +51,8 @@ pub(crate) fn plan(updates: &[Update]) -> Plan {
         notices.push(String::new());
     }
     if deploy.is_none() {
-        let branches = updates.iter().filter(|update| !update.is_delete());
-        if let Some(branch) = branches.filter_map(Update::branch).next() {
+        let mut branches = updates.iter().filter(|update| !update.is_delete());
+        if let Some(branch) = branches.find_map(Update::branch) {
             notices.push("Pushed to non-main branch, skipping build.".to_owned());
             notices.push(format!("To deploy it: git push heroku {branch}:main"));
             notices.push(String::new());

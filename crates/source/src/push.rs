@@ -52,14 +52,14 @@ pub(crate) async fn serve(listener: UnixListener, front: Weak<Front>) {
 async fn answer(hook: UnixStream, front: Arc<Front>) {
     let (reader, writer) = hook.into_split();
     let mut output = Output::new(writer);
-    let status = match timeout(HELLO_WAIT, read_hello(reader)).await {
-        Ok(Some(hello)) => decide(&front, hello, &mut output).await,
-        _ => {
-            output
-                .error("The push cannot be understood. Are there very many branches in it?")
-                .await;
-            1
-        }
+    let hello = timeout(HELLO_WAIT, read_hello(reader)).await;
+    let status = if let Ok(Some(hello)) = hello {
+        decide(&front, hello, &mut output).await
+    } else {
+        output
+            .error("The push cannot be understood. Are there very many branches in it?")
+            .await;
+        1
     };
     output.exit(status).await;
 }

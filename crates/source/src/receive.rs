@@ -33,7 +33,7 @@ const OUTPUT_PIECES: usize = 16;
 /// Bytes of output read at once.
 const OUTPUT_BYTES: usize = 16 * 1024;
 /// A client that takes nothing for so long counts as gone.
-const STALLED_CLIENT: Duration = Duration::from_secs(60);
+const STALLED_CLIENT: Duration = Duration::from_mins(1);
 
 /// One push, from its pack to its report.
 ///

@@ -12,6 +12,9 @@ use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use tokio::{io::AsyncWriteExt, process::ChildStdin};
 
+/// Room for what surrounds a pack: past the largest pack git itself refuses, in better words.
+const BESIDES_PACK_BYTES: u64 = 16 * 1024 * 1024;
+
 /// A body as git sent it.
 pub(crate) struct RequestBody {
     chunks: BodyDataStream,
@@ -21,12 +24,12 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(request: Request<Body>, limit: u64) -> Self {
+    pub(crate) fn new(request: Request<Body>, max_pack_bytes: u64) -> Self {
         let gunzip = is_gzip(request.headers()).then(|| GzDecoder::new(Vec::new()));
         Self {
             chunks: request.into_body().into_data_stream(),
             gunzip,
-            left: limit,
+            left: max_pack_bytes.saturating_add(BESIDES_PACK_BYTES),
         }
     }
 
