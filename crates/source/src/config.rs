@@ -35,4 +35,13 @@ impl SourceConfig {
             max_fetches: 16,
         }
     }
+    /// Every path in it.
+    pub(crate) fn paths(&mut self) -> [&mut PathBuf; 4] {
+        [
+            &mut self.git_dir,
+            &mut self.hook_socket,
+            &mut self.hooks_dir,
+            &mut self.hook_program,
+        ]
+    }
 }

@@ -42,9 +42,13 @@ pub(crate) struct Front {
 impl Front {
     /// Sweeps what a crash left, puts the hook in place and listens for it.
     pub(crate) fn open(
-        config: SourceConfig,
+        mut config: SourceConfig,
         transport: Arc<dyn Transport>,
     ) -> Result<Arc<Self>, SourceError> {
+        // git runs inside the repositories, where a relative path means something else.
+        for path in config.paths() {
+            *path = std::path::absolute(&path).on("find", path)?;
+        }
         for directory in [&config.git_dir, &config.hooks_dir] {
             fs::create_dir_all(directory).on("create", directory)?;
         }
