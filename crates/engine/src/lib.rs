@@ -5,8 +5,10 @@
 //! for tests and `cargo xtask dev`; `conformance` is the suite that every engine passes.
 #![warn(missing_docs)]
 
+pub mod conformance;
 pub mod error;
 pub mod report;
+pub mod sim;
 pub mod spec;
 
 use std::time::Duration;

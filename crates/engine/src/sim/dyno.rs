@@ -1,0 +1,229 @@
+//! One simulated dyno: a time line of actions, and what they have come to.
+//!
+//! Pure: it knows no clock and no waiting. [`SimDyno::settle`] brings it to a given moment; what
+//! happens carries the moment it was due, however late it is looked at.
+
+use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
+
+use api::clock::Time;
+
+use super::script::Step;
+use crate::{
+    report::{DynoExit, DynoReport, DynoState, LogBatch, LogRecord, LogStream, Probe},
+    spec::{DynoSpec, Stdio},
+};
+
+pub(super) const SIGHUP: i32 = 1;
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+
+/// A dyno that is being played.
+#[derive(Debug)]
+pub(super) struct SimDyno {
+    pub(super) report: DynoReport,
+    stdio: Stdio,
+    due: VecDeque<(Time, Step)>,
+    kill_at: Option<Time>,
+    port_says: Probe,
+    ignores_term: bool,
+    /// Gives attached input back.
+    echoes: bool,
+    pub(super) is_attached: bool,
+    log: Vec<LogRecord>,
+    /// Written but not yet read through the attached stream.
+    pub(super) output: Vec<u8>,
+}
+
+impl SimDyno {
+    /// A dyno that starts `now`; `boot` passes before its port answers.
+    pub(super) fn new(
+        spec: DynoSpec,
+        steps: Vec<Step>,
+        address: Ipv4Addr,
+        now: Time,
+        boot: Duration,
+    ) -> Self {
+        let report = DynoReport {
+            id: spec.id,
+            app: spec.app,
+            name: spec.name,
+            kind: spec.kind,
+            labels: spec.labels,
+            state: DynoState::Running,
+            started_at: now,
+            address: Some(address.into()),
+            port: spec.port,
+            memory_bytes: spec.limits.memory_bytes / 4,
+        };
+        Self {
+            report,
+            stdio: spec.stdio,
+            due: time_line(steps, now, boot),
+            kill_at: None,
+            port_says: Probe::Refused,
+            ignores_term: false,
+            echoes: false,
+            is_attached: false,
+            log: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Lets everything happen that was due until `now`. Says whether anything did.
+    pub(super) fn settle(&mut self, now: Time) -> bool {
+        let mut happened = false;
+        while self.exit().is_none() {
+            let step_at = self.due.front().map(|(at, _)| *at).filter(|at| *at <= now);
+            let kill_at = self.kill_at.filter(|at| *at <= now);
+            match (step_at, kill_at) {
+                (None, None) => break,
+                (Some(step), Some(kill)) if step <= kill => self.next_step(),
+                (_, Some(kill)) => self.end_by_signal(SIGKILL, kill),
+                (Some(_), None) => self.next_step(),
+            }
+            happened = true;
+        }
+        happened
+    }
+
+    fn next_step(&mut self) {
+        let Some((at, step)) = self.due.pop_front() else {
+            return;
+        };
+        match step {
+            Step::Print(stream, text) => self.write(stream, text, at),
+            Step::Serve => self.port_says = Probe::Answered { status: Some(200) },
+            Step::Silent => self.port_says = Probe::Silent,
+            Step::Cat => self.echoes = true,
+            Step::Trap => self.ignores_term = true,
+            Step::Hang | Step::Sleep(_) => {}
+            Step::Exit(code) => self.end(exit(Some(code), None, at)),
+            Step::Abort => self.end_by_signal(SIGABRT, at),
+            Step::Exhaust => {
+                self.end(DynoExit {
+                    is_out_of_memory: true,
+                    ..exit(None, Some(SIGKILL), at)
+                });
+            }
+        }
+    }
+
+    fn write(&mut self, stream: LogStream, text: String, at: Time) {
+        match self.stdio {
+            Stdio::Logged => {
+                let sequence = self.log.len() as u64 + 1;
+                self.log.push(LogRecord {
+                    sequence,
+                    at,
+                    stream,
+                    text,
+                });
+            }
+            Stdio::Terminal { .. } => self.output.extend(format!("{text}\r\n").bytes()),
+            Stdio::Pipes => self.output.extend(format!("{text}\n").bytes()),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn exit(&self) -> Option<&DynoExit> {
+        match &self.report.state {
+            DynoState::Ended(exit) => Some(exit),
+            DynoState::Running => None,
+        }
+    }
+
+    /// Ends it, if it runs.
+    pub(super) fn end(&mut self, exit: DynoExit) {
+        if self.exit().is_none() {
+            self.report.state = DynoState::Ended(exit);
+            self.report.memory_bytes = 0;
+            self.port_says = Probe::Refused;
+        }
+    }
+
+    pub(super) fn end_by_signal(&mut self, signal: i32, at: Time) {
+        self.end(exit(None, Some(signal), at));
+    }
+
+    /// Its keeper died with it: nobody saw how it ended.
+    pub(super) fn lose(&mut self, at: Time) {
+        self.end(DynoExit {
+            is_lost: true,
+            ..exit(None, None, at)
+        });
+    }
+
+    /// Some attached input, or none when it has ended.
+    pub(super) fn take_input(&mut self, input: &[u8], at: Time) {
+        if !self.echoes {
+            return;
+        }
+        if input.is_empty() {
+            self.end(exit(Some(0), None, at));
+        } else {
+            self.output.extend(input);
+        }
+    }
+
+    /// SIGTERM, and SIGKILL after `grace`.
+    pub(super) fn stop(&mut self, now: Time, grace: Duration) {
+        if self.ignores_term {
+            let at = now.after(grace);
+            self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+        } else {
+            self.end_by_signal(SIGTERM, now);
+        }
+    }
+
+    /// Whether it can be attached to, now or ever again.
+    pub(super) fn is_attachable(&self) -> bool {
+        self.stdio != Stdio::Logged && !self.is_attached
+    }
+
+    /// Lines behind `after`, or the word that none will follow.
+    pub(super) fn read_log(&self, after: u64) -> Option<LogBatch> {
+        let unread = self.log.iter().filter(|record| record.sequence > after);
+        let records: Vec<LogRecord> = unread.cloned().collect();
+        let ended = self.exit().is_some();
+        (ended || !records.is_empty()).then_some(LogBatch { records, ended })
+    }
+
+    pub(super) fn probe(&self) -> Probe {
+        if self.report.port.is_some() {
+            self.port_says.clone()
+        } else {
+            Probe::Refused
+        }
+    }
+}
+
+fn exit(code: Option<i32>, signal: Option<i32>, at: Time) -> DynoExit {
+    DynoExit {
+        code,
+        signal,
+        is_out_of_memory: false,
+        is_lost: false,
+        at,
+    }
+}
+
+/// When each step happens. A script that does not last ends well.
+fn time_line(mut steps: Vec<Step>, start: Time, boot: Duration) -> VecDeque<(Time, Step)> {
+    if !steps.last().is_some_and(Step::is_lasting) {
+        steps.push(Step::Exit(0));
+    }
+    let mut at = start;
+    let mut line = VecDeque::new();
+    for step in steps {
+        match step {
+            Step::Sleep(time) => at = at.after(time),
+            Step::Serve => {
+                at = at.after(boot);
+                line.push_back((at, step));
+            }
+            _ => line.push_back((at, step)),
+        }
+    }
+    line
+}
