@@ -2,9 +2,12 @@
 //!
 //! It must not know tables. Read [`Backend`] first.
 
-use std::{path::Path, sync::Once, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Once, time::Duration};
 
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction, any::AnyPoolOptions};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Executor, Transaction, any::AnyPoolOptions,
+    sqlite::SqliteConnectOptions,
+};
 
 use crate::{Result, StoreError};
 
@@ -78,6 +81,7 @@ impl Backend {
             "?mode=rwc"
         };
         let url = format!("{url}{mode}");
+        make_private(&url)?;
         let writer = sqlite_pool(1, Access::Write).connect(&url).await?;
         let reader = sqlite_pool(SQLITE_READERS, Access::Read)
             .connect(&url)
@@ -91,11 +95,20 @@ impl Backend {
 
     /// Starts a writing transaction.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        Ok(match self.dialect {
-            // Taking the write lock at once avoids upgrades that fail half way.
-            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => self.writer.begin().await?,
+        let (dialect, writer) = (self.dialect, self.writer.clone());
+        to_its_end(async move {
+            match dialect {
+                // Taking the write lock at once avoids upgrades that fail half way.
+                Dialect::Sqlite => writer.begin_with("BEGIN IMMEDIATE").await,
+                Dialect::Postgres => writer.begin().await,
+            }
         })
+        .await
+    }
+
+    /// Commits a transaction; a caller that goes away does not stop it.
+    pub(crate) async fn commit(transaction: Transaction<'static, Any>) -> Result<()> {
+        to_its_end(transaction.commit()).await
     }
 
     /// Starts a transaction that excludes every other of its kind, in all processes.
@@ -118,6 +131,29 @@ impl Backend {
     pub(crate) async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+    }
+}
+
+/// Makes the file so that only its owner may read it; SQLite gives its other files the same mode.
+fn make_private(url: &str) -> Result<()> {
+    let options: SqliteConnectOptions = url.parse()?;
+    let mut file = OpenOptions::new();
+    file.create(true).append(true).mode(0o600);
+    file.open(options.get_filename()).map_err(sqlx::Error::Io)?;
+    Ok(())
+}
+
+/// Runs a step on a task of its own, so that a caller who goes away cannot interrupt it: sqlx loses
+/// track of a transaction whose `BEGIN` was interrupted, and then no one can write any more.
+async fn to_its_end<T: Send + 'static>(
+    step: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T> {
+    match tokio::spawn(step).await {
+        Ok(done) => Ok(done?),
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(StoreError::ShuttingDown),
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// Shorthand for results of this room.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why the store did not do as asked. Nothing was changed.
+/// Why the store did not do as asked. Nothing was changed, unless the variant says otherwise.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -81,6 +81,9 @@ pub enum StoreError {
         /// Its number.
         version: i64,
     },
+    /// The program is ending; whether the change happened is unknown.
+    #[error("the store is shutting down")]
+    ShuttingDown,
     /// The database refused or could not be reached.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),

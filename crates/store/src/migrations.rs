@@ -35,7 +35,7 @@ pub(crate) async fn run(backend: &Backend, root_key: &RootKey, now: Time) -> Res
         apply(&mut transaction, migration, now).await?;
     }
     check_root_key(&mut transaction, root_key).await?;
-    Ok(transaction.commit().await?)
+    Backend::commit(transaction).await
 }
 
 async fn apply(connection: &mut AnyConnection, migration: &Migration, now: Time) -> Result<()> {

@@ -9,6 +9,7 @@ use sqlx::{Any, AnyConnection, Row, Transaction};
 
 use crate::{
     Change, Result, Store, StoreError,
+    backend::Backend,
     columns::{Record, Statement, optional},
 };
 
@@ -108,6 +109,6 @@ impl Write<'_> {
     /// Tells the event and commits.
     pub(crate) async fn commit(mut self, happening: Happening) -> Result<()> {
         self.tell(happening).await?;
-        Ok(self.transaction.commit().await?)
+        Backend::commit(self.transaction).await
     }
 }

@@ -1,16 +1,41 @@
-//! The store suite.
-fn assert_send<T: Send>(_: T) {}
-#[test]
-fn sends() {
-    let config = store::StoreConfig {
-        url: String::new(),
-        root_key: [0; 32],
-        clock: api::clock::Clock::system(),
+//! The store suite: every case runs on SQLite and on a real PostgreSQL server.
+//!
+//! Read [`fixture::Fixture`] first; [`case!`] turns one function into both tests.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+/// One case of the suite, run on both databases with a fresh store each.
+macro_rules! case {
+    (async fn $name:ident($fixture:ident: Fixture) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn run($fixture: crate::fixture::Fixture) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                run(crate::fixture::Fixture::sqlite().await).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                run(crate::fixture::Fixture::postgres().await).await;
+            }
+        }
     };
-    assert_send(store::Store::open(config));
-    fn _f(s: &store::Store, c: &store::Change, n: &store::NewRelease, id: api::ids::ReleaseId) {
-        assert_send(s.create_release(c, n));
-        assert_send(s.finish_release(c, id, &store::ReleaseOutcome::Succeeded));
-        assert_send(s.releases(n.app));
-    }
 }
+
+mod accounts;
+mod apps;
+mod builds;
+mod cluster;
+mod config_vars;
+mod dynos;
+mod events;
+mod fixture;
+mod kill;
+mod open;
+mod releases;
+mod secrets;

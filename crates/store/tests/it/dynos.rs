@@ -1,0 +1,63 @@
+//! Dynos: their states, crashes and end.
+
+use api::ids::{DynoId, ReleaseId};
+use store::{DynoKind, DynoState, NewDyno, StoreError};
+
+use crate::fixture::change;
+
+case! {
+    async fn a_dyno_goes_through_its_life(f: Fixture) {
+        let app = f.app("example").await;
+        let slug = f.slug(app.id, &[("web", "serve")]).await;
+        let release = f.live(app.id, slug.id).await;
+        let dyno = f.dyno(&release, "web").await;
+        assert_eq!((dyno.name.as_str(), dyno.state, dyno.release_version), ("web.1", DynoState::Starting, 1));
+        assert_eq!(f.store.dyno(dyno.id).await.unwrap(), dyno);
+        f.pass(3);
+        let dyno = f.store.set_dyno_state(&change(), dyno.id, DynoState::Up, None).await.unwrap();
+        assert_eq!((dyno.state, dyno.state_changed_at), (DynoState::Up, f.clock.now()));
+        f.pass(3);
+        let same = f.store.set_dyno_state(&change(), dyno.id, DynoState::Up, None).await.unwrap();
+        assert_eq!(same, dyno, "the same state again changes nothing");
+        let crashed = f.store.set_dyno_state(&change(), dyno.id, DynoState::Crashed, Some(137)).await.unwrap();
+        assert_eq!((crashed.exit_status, crashed.crash_count), (Some(137), 1));
+        for _ in 0..2 {
+            assert!(f.store.retire_dyno(&change(), dyno.id).await.unwrap().is_retired);
+        }
+        let expected = f.store.dyno(dyno.id).await.unwrap();
+        assert_eq!(f.store.dynos(app.id).await.unwrap(), std::slice::from_ref(&expected));
+        assert_eq!(f.store.all_dynos().await.unwrap(), [expected]);
+        f.store.delete_dyno(&change(), dyno.id).await.unwrap();
+        assert!(f.store.dynos(app.id).await.unwrap().is_empty());
+        let kinds = f.kinds(app.id).await;
+        assert_eq!(kinds[4..], ["dyno.start", "dyno.update", "dyno.update", "dyno.stop", "dyno.destroy"]);
+    }
+}
+
+case! {
+    async fn a_dyno_needs_a_release_of_its_app(f: Fixture) {
+        let app = f.app("example").await;
+        let new = NewDyno {
+            app: app.id, release: ReleaseId::new(), process_type: "run".parse().unwrap(),
+            number: 4821, kind: DynoKind::OneOff, size: "standard-1x".to_owned(),
+            command: "bash".to_owned(), attach: true, crash_count: 0,
+        };
+        let refused = f.store.create_dyno(&change(), &new).await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotFound { resource: "release", .. }));
+        let missing = f.store.set_dyno_state(&change(), DynoId::new(), DynoState::Up, None).await;
+        assert!(matches!(missing.unwrap_err(), StoreError::NotFound { resource: "dyno", .. }));
+        let release = f.release(&f.new_release(app.id)).await;
+        let dyno = f.store.create_dyno(&change(), &NewDyno { release: release.id, ..new }).await.unwrap();
+        assert_eq!((dyno.name.as_str(), dyno.kind, dyno.attach), ("run.4821", DynoKind::OneOff, true));
+    }
+}
+
+#[test]
+fn words_are_the_same_in_text_and_json() {
+    for kind in [DynoKind::Formation, DynoKind::OneOff, DynoKind::Release] {
+        assert_eq!(kind.as_str().parse::<DynoKind>().unwrap(), kind);
+        assert_eq!(serde_json::json!(kind), kind.as_str());
+    }
+    assert_eq!(DynoKind::OneOff.as_str(), "one_off");
+    assert!("sideways".parse::<DynoState>().is_err());
+}
