@@ -25,11 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let mut tests = process::cargo(&root);
     tests
-        .args(["test", "--workspace", "--quiet"])
+        .args(["test", "--workspace", "--quiet", "--exclude", e2e::PACKAGE])
         .env("LANDFALL_SHIM", &shim);
-    if e2e::is_member() {
-        tests.args(["--exclude", e2e::PACKAGE]);
-    }
     process::run(
         "unit and integration tests",
         tests.arg("--").args(arguments),

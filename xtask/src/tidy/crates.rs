@@ -130,7 +130,12 @@ pub(crate) fn check_lints(name: &str, manifest: &toml::Table, complaints: &mut V
 pub(crate) fn check_map(map: &str, packages: &[Package], complaints: &mut Vec<String>) {
     for package in packages {
         let name = &package.name;
-        if !map.contains(&format!("`{name}`")) && !map.contains(&format!("crates/{name}")) {
+        let spellings = [
+            format!("`{name}`"),
+            format!("crates/{name}"),
+            format!("tests/{name}`"),
+        ];
+        if !spellings.iter().any(|spelling| map.contains(spelling)) {
             complaints.push(format!(
                 "ARCHITECTURE.md: does not name `{name}`; say what it is for and what it must not know"
             ));

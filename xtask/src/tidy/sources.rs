@@ -100,7 +100,9 @@ fn type_names(text: &str) -> impl Iterator<Item = &str> {
             .split_whitespace()
             .skip_while(|word| word.starts_with("pub"));
         let keyword = words.next()?;
-        if !["struct", "enum", "trait", "type"].contains(&keyword) {
+        // An indented `type` belongs to a trait, which chose its name.
+        let is_ours = keyword != "type" || !line.starts_with(char::is_whitespace);
+        if !["struct", "enum", "trait", "type"].contains(&keyword) || !is_ours {
             return None;
         }
         let name = words.next()?;
@@ -148,6 +150,11 @@ mod tests {
         );
         check_one("a/b.rs", "//! X.\nenum AppInfo {}\n", &["drop `info`"]);
         check_one("a/b.rs", "//! X.\nstruct Metadata;\nstruct DataDir;\n", &[]);
+        check_one(
+            "a/b.rs",
+            "//! X.\nimpl Body for B {\n    type Data = Bytes;\n}\n",
+            &[],
+        );
         check_one("a/b.rs", "//! X.\n// a type manager of containers\n", &[]);
     }
 
