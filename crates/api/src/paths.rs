@@ -69,17 +69,22 @@ pub fn log_sessions(app: impl Display) -> String {
     format!("/apps/{app}/log-sessions")
 }
 
-/// `/streams/{secret}`: output of a build or release.
-pub fn stream(secret: impl Display) -> String {
-    format!("/streams/{secret}")
+/// `/streams/{build or release id}/{secret}`: what a build or release phase printed.
+pub fn stream(id: impl Display, secret: &str) -> String {
+    format!("/streams/{id}/{secret}")
 }
 
-/// `/logs/{secret}`: a log session.
-pub fn log_stream(secret: impl Display) -> String {
-    format!("/logs/{secret}")
+/// `/logs/{session}/{secret}`: an app's log.
+pub fn log_stream(session: impl Display, secret: &str) -> String {
+    format!("/logs/{session}/{secret}")
 }
 
-/// `/blobs/{secret}`: an uploaded source or slug.
-pub fn blob(secret: impl Display) -> String {
-    format!("/blobs/{secret}")
+/// `/sources/{source}/{secret}`: an uploaded source archive.
+pub fn source_blob(source: impl Display, secret: &str) -> String {
+    format!("/sources/{source}/{secret}")
+}
+
+/// `/slugs/{slug}/{secret}`: an uploaded slug archive.
+pub fn slug_blob(slug: impl Display, secret: &str) -> String {
+    format!("/slugs/{slug}/{secret}")
 }
