@@ -51,8 +51,15 @@ case! {
         assert_eq!(f.store.authorizations_of(f.owner.id).await.unwrap(), std::slice::from_ref(&made));
         let refused = f.store.create_authorization(&change(), &new).await.unwrap_err();
         assert!(matches!(refused, StoreError::Conflict { .. }));
-        f.store.delete_authorization(&change(), made.id).await.unwrap();
+        let other = hash_token("other");
+        f.store.replace_token(&change(), made.id, &other, "HRKU…zzzz").await.unwrap();
         assert_eq!(f.store.authorization_by_token_hash(&hash).await.unwrap(), None);
+        let made = f.store.describe_authorization(&change(), made.id, "desk").await.unwrap();
+        let found = f.store.authorization_by_token_hash(&other).await.unwrap();
+        assert_eq!(found, Some(made.clone()));
+        assert_eq!((made.description.as_str(), made.token_hint.as_str()), ("desk", "HRKU…zzzz"));
+        f.store.delete_authorization(&change(), made.id).await.unwrap();
+        assert_eq!(f.store.authorization_by_token_hash(&other).await.unwrap(), None);
         let refused = f.store.delete_authorization(&change(), made.id).await.unwrap_err();
         assert!(matches!(refused, StoreError::NotFound { resource: "authorization", .. }));
     }
