@@ -376,7 +376,9 @@ mod tests {
             })
             .collect();
         let mut batch = Batch::default();
-        records.iter().for_each(|record| batch.push(record));
+        for record in &records {
+            batch.push(record);
+        }
         let back: Vec<_> = batch
             .records()
             .map(|bytes| AccessRecord::decode(bytes).unwrap())

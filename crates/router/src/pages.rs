@@ -301,108 +301,71 @@ mod tests {
         "#);
     }
 
+    fn every_page() -> impl Iterator<Item = Page> {
+        let refusals = [Refusal::Host, Refusal::Method].map(Page::Refused);
+        let failures = Code::ALL.map(Page::Failed);
+        failures
+            .into_iter()
+            .chain([Page::NoSuchApp])
+            .chain(refusals)
+    }
+
     #[test]
     fn the_words_of_every_page() {
-        let mut shown = String::new();
-        let codes = Code::ALL.map(Page::Failed);
-        let others = [
-            Page::NoSuchApp,
-            Page::Refused(Refusal::Host),
-            Page::Refused(Refusal::Method),
-        ];
-        for page in codes.into_iter().chain(others) {
-            let words = page.words();
-            let (what, command) = words.owner.unwrap_or_default();
-            shown.push_str(&format!(
-                "{} {}: {}\n  {}\n  {what} {command}\n  {}\n",
-                page.status().as_u16(),
-                page.id(),
-                words.title,
-                words.text,
-                page.json(REQUEST),
-            ));
-        }
-        insta::assert_snapshot!(shown, @r#"
-        503 app_crashed: Application error
-          The app has crashed and cannot answer. Please try again later.
-          its logs say why: heroku logs --tail
-          {"id":"app_crashed","message":"App crashed","code":"H10","request_id":"0192-a"}
-        503 backlog_too_deep: The app is very busy
-          Too many requests are waiting for this app. Please try again in a moment.
-          its logs say more: heroku logs --tail
-          {"id":"backlog_too_deep","message":"Backlog too deep","code":"H11","request_id":"0192-a"}
-        503 request_timeout: The app took too long
-          The app did not answer in time. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"request_timeout","message":"Request timeout","code":"H12","request_id":"0192-a"}
-        503 connection_closed: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"connection_closed","message":"Connection closed without response","code":"H13","request_id":"0192-a"}
-        503 no_web_processes: Application not running
-          This app has no web process that could answer.
-          start one with heroku ps:scale web=1
-          {"id":"no_web_processes","message":"No web processes running","code":"H14","request_id":"0192-a"}
-        503 idle_connection: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"idle_connection","message":"Idle connection","code":"H15","request_id":"0192-a"}
-        503 bad_response: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"bad_response","message":"Poorly formatted HTTP response","code":"H17","request_id":"0192-a"}
-        503 server_interrupted: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"server_interrupted","message":"Server Request Interrupted","code":"H18","request_id":"0192-a"}
-        503 connection_timeout: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"connection_timeout","message":"Backend connection timeout","code":"H19","request_id":"0192-a"}
-        503 boot_timeout: Still starting
-          The app is starting, and takes longer than usual. Please try again in a moment.
-          its logs say why: heroku logs --tail
-          {"id":"boot_timeout","message":"App boot timeout","code":"H20","request_id":"0192-a"}
-        503 connection_refused: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"connection_refused","message":"Backend connection refused","code":"H21","request_id":"0192-a"}
-        417 request_error: Expectation failed
-          The request expects something that this server cannot do.
-          its logs say more: heroku logs --tail
-          {"id":"request_error","message":"Request Error","code":"H26","request_id":"0192-a"}
-        499 client_interrupted: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"client_interrupted","message":"Client Request Interrupted","code":"H27","request_id":"0192-a"}
-        499 client_idle: Application error
-          The app could not answer this request. Please try again.
-          its logs may say why: heroku logs --tail
-          {"id":"client_idle","message":"Client Connection Idle","code":"H28","request_id":"0192-a"}
-        503 maintenance: Down for maintenance
-          This app is being worked on and will be back soon.
-          end maintenance with heroku maintenance:off
-          {"id":"maintenance","message":"Maintenance mode","code":"H80","request_id":"0192-a"}
-        502 blank_app: Welcome to your new app!
-          It has been created, and waits for its first deploy.
-          deploy it with git push heroku main
-          {"id":"blank_app","message":"Blank app","code":"H81","request_id":"0192-a"}
-        503 platform_error: Something went wrong on our side
-          The platform cannot reach this app at the moment. Please try again later.
-           
-          {"id":"platform_error","message":"Platform error","code":"H99","request_id":"0192-a"}
-        404 no_such_app: There’s nothing here, yet.
-          No app answers on this address. Check that it is spelled correctly.
-           
-          {"id":"no_such_app","message":"No app answers on this address. Check that it is spelled correctly.","request_id":"0192-a"}
-        400 bad_request: Bad request
-          The request must name exactly one host, and a valid one.
-           
-          {"id":"bad_request","message":"The request must name exactly one host, and a valid one.","request_id":"0192-a"}
-        405 bad_request: Method not allowed
-          This server does not make tunnels to other hosts.
-           
-          {"id":"bad_request","message":"This server does not make tunnels to other hosts.","request_id":"0192-a"}
+        let shown = every_page().map(|page| {
+            let Words { title, text, owner } = page.words();
+            let owner = owner.map(|(what, command)| format!(" | {what} {command}"));
+            let (status, owner) = (page.status().as_u16(), owner.unwrap_or_default());
+            format!("{status} {}: {title} | {text}{owner}\n", page.id())
+        });
+        insta::assert_snapshot!(shown.collect::<String>(), @r"
+        503 app_crashed: Application error | The app has crashed and cannot answer. Please try again later. | its logs say why: heroku logs --tail
+        503 backlog_too_deep: The app is very busy | Too many requests are waiting for this app. Please try again in a moment. | its logs say more: heroku logs --tail
+        503 request_timeout: The app took too long | The app did not answer in time. Please try again. | its logs may say why: heroku logs --tail
+        503 connection_closed: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 no_web_processes: Application not running | This app has no web process that could answer. | start one with heroku ps:scale web=1
+        503 idle_connection: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 bad_response: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 server_interrupted: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 connection_timeout: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 boot_timeout: Still starting | The app is starting, and takes longer than usual. Please try again in a moment. | its logs say why: heroku logs --tail
+        503 connection_refused: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        417 request_error: Expectation failed | The request expects something that this server cannot do. | its logs say more: heroku logs --tail
+        499 client_interrupted: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        499 client_idle: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 maintenance: Down for maintenance | This app is being worked on and will be back soon. | end maintenance with heroku maintenance:off
+        502 blank_app: Welcome to your new app! | It has been created, and waits for its first deploy. | deploy it with git push heroku main
+        503 platform_error: Something went wrong on our side | The platform cannot reach this app at the moment. Please try again later.
+        404 no_such_app: There’s nothing here, yet. | No app answers on this address. Check that it is spelled correctly.
+        400 bad_request: Bad request | The request must name exactly one host, and a valid one.
+        405 bad_request: Method not allowed | This server does not make tunnels to other hosts.
+        ");
+    }
+
+    #[test]
+    fn every_page_as_json() {
+        let shown = every_page().map(|page| page.json(REQUEST) + "\n");
+        insta::assert_snapshot!(shown.collect::<String>(), @r#"
+        {"id":"app_crashed","message":"App crashed","code":"H10","request_id":"0192-a"}
+        {"id":"backlog_too_deep","message":"Backlog too deep","code":"H11","request_id":"0192-a"}
+        {"id":"request_timeout","message":"Request timeout","code":"H12","request_id":"0192-a"}
+        {"id":"connection_closed","message":"Connection closed without response","code":"H13","request_id":"0192-a"}
+        {"id":"no_web_processes","message":"No web processes running","code":"H14","request_id":"0192-a"}
+        {"id":"idle_connection","message":"Idle connection","code":"H15","request_id":"0192-a"}
+        {"id":"bad_response","message":"Poorly formatted HTTP response","code":"H17","request_id":"0192-a"}
+        {"id":"server_interrupted","message":"Server Request Interrupted","code":"H18","request_id":"0192-a"}
+        {"id":"connection_timeout","message":"Backend connection timeout","code":"H19","request_id":"0192-a"}
+        {"id":"boot_timeout","message":"App boot timeout","code":"H20","request_id":"0192-a"}
+        {"id":"connection_refused","message":"Backend connection refused","code":"H21","request_id":"0192-a"}
+        {"id":"request_error","message":"Request Error","code":"H26","request_id":"0192-a"}
+        {"id":"client_interrupted","message":"Client Request Interrupted","code":"H27","request_id":"0192-a"}
+        {"id":"client_idle","message":"Client Connection Idle","code":"H28","request_id":"0192-a"}
+        {"id":"maintenance","message":"Maintenance mode","code":"H80","request_id":"0192-a"}
+        {"id":"blank_app","message":"Blank app","code":"H81","request_id":"0192-a"}
+        {"id":"platform_error","message":"Platform error","code":"H99","request_id":"0192-a"}
+        {"id":"no_such_app","message":"No app answers on this address. Check that it is spelled correctly.","request_id":"0192-a"}
+        {"id":"bad_request","message":"The request must name exactly one host, and a valid one.","request_id":"0192-a"}
+        {"id":"bad_request","message":"This server does not make tunnels to other hosts.","request_id":"0192-a"}
         "#);
     }
 }

@@ -11,6 +11,7 @@ use std::{
     thread::{self, JoinHandle, available_parallelism},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use tokio::{
     runtime::{Builder, LocalOptions},
@@ -87,6 +88,7 @@ pub fn run(config: RouterConfig) -> Result<(), RouterError> {
         }
         Ok::<_, RouterError>(forward.1)
     })?;
+    raise_file_limit();
     let mut router = Router::start(config)?;
     runtime.block_on(async {
         let mut next = Stop::Gracefully;
@@ -261,6 +263,20 @@ impl Drop for EndNotice {
     fn drop(&mut self) {
         // Nobody listens when the router is being dropped.
         drop(self.ended.send(std::mem::take(&mut self.name)));
+    }
+}
+
+/// Each request needs two files, and shells give a process 1024 unless it asks for more.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    ) {
+        tracing::warn!(%error, ?limit, "cannot raise the limit of open files");
     }
 }
 

@@ -426,9 +426,7 @@ mod tests {
         let first = lease(&routes, &[]).unwrap();
         let second = lease(&routes, &[]).unwrap();
         assert_ne!(first.backend().dyno, second.backend().dyno);
-        second
-            .backend()
-            .quarantine(&routes, Duration::from_secs(60));
+        second.backend().quarantine(&routes, Duration::from_mins(1));
         for _ in 0..20 {
             assert_eq!(
                 lease(&routes, &[]).unwrap().backend().dyno,

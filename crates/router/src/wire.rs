@@ -35,7 +35,7 @@ pub struct RouteTable {
 pub struct AppRoutes {
     /// Where the access lines go.
     pub app: AppId,
-    /// Shown in access lines' absence only; routing goes by host.
+    /// For people who read the table; routing goes by host.
     pub name: AppName,
     /// Host names, lower case, without port.
     pub hosts: Vec<String>,

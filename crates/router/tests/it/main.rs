@@ -1,0 +1,11 @@
+//! A real router in this process, on free ports, in front of real listening dynos.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod control;
+mod failures;
+mod forwarding;
+mod https;
+mod strictness;
+mod support;
+mod switching;
+mod upgrades;
