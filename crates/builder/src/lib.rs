@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Source to slug: unpack, recognise, plan, and run the plan's steps in build dynos.
+//!
+//! It works only through the engine, and must not know releases, routes or who asked. The result
+//! of each step is a layer named by everything it depends on, so what did not change is not done
+//! again. Read [`build`] first, then [`plan`].
+
+pub mod archive;
+pub mod build;
+mod buildpacks;
+mod error;
+mod execute;
+mod launch;
+pub mod layers;
+mod output;
+pub mod plan;
+pub mod procfile;
+mod source_tree;
+mod versions;
+
+pub use crate::{
+    build::{BuildRequest, Builder, BuilderConfig, BuiltSlug, Swept},
+    error::BuildError,
+    launch::launch_command,
+};

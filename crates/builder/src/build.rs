@@ -1,0 +1,453 @@
+//! [`Builder`]: one source in, one slug out.
+//!
+//! It must not know what a slug is for, nor who asked. Read [`Builder::build`] first; the order of
+//! events is in `assemble`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::{
+    clock::Clock,
+    ids::{AppId, BuildId},
+    names::{ProcessType, StackName},
+};
+use engine::{DynoKind, Engine};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use crate::{
+    archive::{self, ArchiveError, Ownership, hex},
+    buildpacks::{self, Buildpack},
+    error::BuildError,
+    execute::{Execution, Workshop, blocking, discard},
+    layers::{Layer, LayerStore},
+    output::{Output, size},
+    plan::{BuildPlan, LayerRef},
+    procfile,
+    source_tree::SourceTree,
+};
+
+/// Longest a build may take.
+pub const BUILD_TIMEOUT: Duration = Duration::from_mins(15);
+/// Memory quota of a build step, unless [`Builder::with_memory`] says otherwise.
+pub const BUILD_MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// An app's download caches are emptied when they come to more than this.
+pub const MAX_APP_CACHE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Where a builder works.
+#[derive(Clone, Debug)]
+pub struct BuilderConfig {
+    /// The layer store.
+    pub layers: PathBuf,
+    /// Download caches of apps, and the work of running builds.
+    pub work: PathBuf,
+    /// Shared by all platforms of the machine; `runtimes` below it holds mirrors and catalogues.
+    pub cache: PathBuf,
+    /// Who owns the files of layers on the host.
+    pub layer_owner: u32,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// One build to do.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// Its id.
+    pub build: BuildId,
+    /// The app; its builds share download caches.
+    pub app: AppId,
+    /// The stack to build on.
+    pub stack: StackName,
+    /// The source: tar, tar.gz or tar.zst.
+    pub archive: PathBuf,
+    /// Chosen buildpacks by name or address; empty means detect.
+    pub buildpacks: Vec<String>,
+    /// The app's config vars.
+    pub config_vars: BTreeMap<String, String>,
+    /// The commit, for `SOURCE_VERSION`.
+    pub commit: Option<String>,
+}
+
+/// A built app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltSlug {
+    /// Layer keys, lowest first; the directory of each is `layers/<key>`.
+    pub layers: Vec<String>,
+    /// Process type → command.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// What was built, as `heroku apps:info` shows it: `Python`.
+    pub language: String,
+    /// The last buildpack's name: `heroku/python`.
+    pub buildpack: String,
+    /// Environment of the dynos, below the app's config vars.
+    pub env: BTreeMap<String, String>,
+    /// What all layers come to.
+    pub size_bytes: u64,
+    /// `SHA256:…` over layers, process types and environment.
+    pub checksum: String,
+}
+
+/// What [`Builder::sweep`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Build dynos that nobody waited for.
+    pub dynos: usize,
+    /// Unfinished layers.
+    pub drafts: usize,
+}
+
+/// Builds sources; cheap to clone.
+#[derive(Clone)]
+pub struct Builder {
+    workshop: Workshop,
+    config: BuilderConfig,
+    running: Arc<Mutex<BTreeSet<BuildId>>>,
+}
+
+impl Builder {
+    /// A builder on an engine. Touches nothing yet.
+    pub fn new(engine: Arc<dyn Engine>, config: BuilderConfig) -> Self {
+        let workshop = Workshop {
+            engine,
+            layers: LayerStore::new(&config.layers, config.layer_owner),
+            caches: config.work.join("caches"),
+            runtimes: config.cache.join("runtimes"),
+            owner: config.layer_owner,
+            memory_bytes: BUILD_MEMORY_BYTES,
+        };
+        Self {
+            workshop,
+            config,
+            running: Arc::default(),
+        }
+    }
+
+    /// The same builder with another memory quota for its steps, in bytes.
+    #[must_use]
+    pub fn with_memory(mut self, memory_bytes: u64) -> Self {
+        self.workshop.memory_bytes = memory_bytes;
+        self
+    }
+
+    /// Where layers are.
+    pub fn layers(&self) -> &LayerStore {
+        &self.workshop.layers
+    }
+
+    /// One build; output lines go out as they come, without line ends, in Heroku's look. An error
+    /// has been said there as well when this returns.
+    ///
+    /// Dropping the future stops and removes the build's dynos. A closed `output` stops nothing.
+    ///
+    /// # Errors
+    /// [`BuildError::is_about_the_source`] tells the app's fault from the machine's.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        output: mpsc::Sender<String>,
+    ) -> Result<BuiltSlug, BuildError> {
+        let _running = Listed::new(&self.running, request.build);
+        let mut errors = Output::new(output.clone());
+        let work = Box::pin(self.assemble(request, Output::new(output)));
+        let result = tokio::time::timeout(BUILD_TIMEOUT, work)
+            .await
+            .unwrap_or_else(|_| {
+                Err(BuildError::TimedOut {
+                    minutes: BUILD_TIMEOUT.as_secs() / 60,
+                })
+            });
+        if let Err(error) = &result {
+            for line in error.lines() {
+                errors.notice(&line).await;
+            }
+        }
+        result
+    }
+
+    /// Removes what an interrupted build left behind: after a restart, before the first build.
+    ///
+    /// # Errors
+    /// When dynos cannot be listed or the layer store cannot be read.
+    pub async fn sweep(&self) -> Result<Swept, BuildError> {
+        let mut swept = Swept::default();
+        for report in self.workshop.engine.list().await? {
+            let build = report.labels.get("build").and_then(|id| id.parse().ok());
+            if report.kind == DynoKind::Build && !build.is_some_and(|id| self.is_running(id)) {
+                discard(&*self.workshop.engine, report.id).await;
+                swept.dynos += 1;
+            }
+        }
+        let workshop = self.workshop.clone();
+        swept.drafts = blocking("sweep the layer store", move || {
+            let drafts = workshop.layers.sweep()?;
+            trim_caches(&workshop.caches)?;
+            Ok(drafts)
+        })
+        .await?;
+        Ok(swept)
+    }
+
+    /// Removes an app's download caches; for when the app is gone.
+    pub async fn forget(&self, app: AppId) -> Result<(), BuildError> {
+        let folder = self.workshop.caches.join(app.to_string());
+        blocking("remove an app's download caches", move || {
+            remove_folder(&folder)
+        })
+        .await
+    }
+
+    fn is_running(&self, build: BuildId) -> bool {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&build)
+    }
+
+    async fn assemble(
+        &self,
+        request: BuildRequest,
+        mut output: Output,
+    ) -> Result<BuiltSlug, BuildError> {
+        output
+            .heading(&format!(
+                "Building on the {} stack",
+                stack_title(&request.stack)
+            ))
+            .await;
+        let source = self.unpack(&request).await?;
+        let tree = SourceTree::new(self.workshop.layers.path(&source.key));
+        let procfile = match tree.read_text("Procfile") {
+            Some(text) => procfile::parse(&text)?,
+            None => BTreeMap::new(),
+        };
+        let chosen = choose(&request, &tree, &mut output).await?;
+        let ids = (request.build, request.app, request.stack.clone());
+        let mut execution = Execution::new(self.workshop.clone(), ids, (tree, source), output);
+        let mut plan = BuildPlan::default();
+        let mut default_types = BTreeMap::new();
+        for buildpack in &chosen {
+            let title = format!("{} app detected", buildpack.language());
+            execution.output.heading(&title).await;
+            let context = buildpacks::Context {
+                request: &request,
+                now: self.config.clock.now(),
+            };
+            let done = plan.steps.len();
+            let extended = buildpack.plan(&context, &mut execution, &mut plan).await?;
+            for line in extended.lines {
+                line.put(&mut execution.output).await;
+            }
+            for step in &plan.steps[done..] {
+                if !execution.is_done(step) {
+                    execution.run(step).await?;
+                }
+            }
+            default_types = extended.default_types;
+        }
+        if !plan.slug.contains(&LayerRef::Source) {
+            plan.slug.push(LayerRef::Source);
+        }
+        let last = *chosen.last().ok_or(BuildError::NoLanguage)?;
+        let types = discover(procfile, default_types, last, &mut execution.output).await;
+        self.finish(execution, plan, types, last).await
+    }
+
+    async fn unpack(&self, request: &BuildRequest) -> Result<Layer, BuildError> {
+        let layers = self.workshop.layers.clone();
+        let ownership = Ownership {
+            owner: self.config.layer_owner,
+            now: self.config.clock.now(),
+        };
+        let archive = request.archive.clone();
+        let unpacked = tokio::task::spawn_blocking(move || {
+            layers.prepare()?;
+            let draft = layers.draft()?;
+            let unpacked = archive::unpack(&archive, &draft.path(), ownership)?;
+            let key = hex(&Sha256::digest(format!("source {}", unpacked.digest)));
+            Ok::<_, ArchiveError>(layers.commit(&draft, &key)?)
+        });
+        let runtimes = self.workshop.runtimes.clone();
+        blocking("make the cache directory", move || {
+            fs::create_dir_all(runtimes)
+        })
+        .await?;
+        Ok(unpacked
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))?)
+    }
+
+    async fn finish(
+        &self,
+        mut execution: Execution,
+        plan: BuildPlan,
+        process_types: BTreeMap<ProcessType, String>,
+        buildpack: Buildpack,
+    ) -> Result<BuiltSlug, BuildError> {
+        let layers: Vec<Layer> = plan
+            .slug
+            .iter()
+            .filter_map(|layer| execution.layer(layer))
+            .cloned()
+            .collect();
+        let new = execution.made.len();
+        let new_bytes = execution.made.iter().map(|layer| layer.size_bytes).sum();
+        let reused = execution.reused;
+        let line = format!("Layers: {reused} reused, {new} new ({})", size(new_bytes));
+        execution.output.heading(&line).await;
+        let store = self.workshop.layers.clone();
+        blocking("write the layers to disk", move || store.sync()).await?;
+        let keys: Vec<String> = layers.iter().map(|layer| layer.key.clone()).collect();
+        let whole = serde_json::to_vec(&(&keys, &process_types, &plan.env)).unwrap_or_default();
+        Ok(BuiltSlug {
+            layers: keys,
+            process_types,
+            language: buildpack.language().to_owned(),
+            buildpack: buildpack.name().to_owned(),
+            env: plan.env,
+            size_bytes: layers.iter().map(|layer| layer.size_bytes).sum(),
+            checksum: format!("SHA256:{}", hex(&Sha256::digest(whole))),
+        })
+    }
+}
+
+/// Says which buildpacks are used, and finds them if none was chosen.
+async fn choose(
+    request: &BuildRequest,
+    tree: &SourceTree,
+    output: &mut Output,
+) -> Result<Vec<Buildpack>, BuildError> {
+    if request.buildpacks.is_empty() {
+        output
+            .heading("Determining which buildpack to use for this app")
+            .await;
+        return Ok(vec![Buildpack::detect(tree).ok_or(BuildError::NoLanguage)?]);
+    }
+    let mut chosen = Vec::new();
+    for name in &request.buildpacks {
+        let buildpack = Buildpack::from_name(name)
+            .ok_or_else(|| BuildError::UnknownBuildpack { name: name.clone() })?;
+        output
+            .heading(&format!("Using buildpack: {}", buildpack.name()))
+            .await;
+        if !chosen.contains(&buildpack) {
+            chosen.push(buildpack);
+        }
+    }
+    if let Some(missing) = chosen.iter().find(|buildpack| !buildpack.detects(tree)) {
+        let advice = missing.detection_advice(tree);
+        return Err(BuildError::NotDetected {
+            buildpack: missing.name(),
+            advice,
+        });
+    }
+    Ok(chosen)
+}
+
+/// Joins the Procfile with what the buildpack offers, and says so.
+async fn discover(
+    mut types: BTreeMap<ProcessType, String>,
+    defaults: BTreeMap<ProcessType, String>,
+    buildpack: Buildpack,
+    output: &mut Output,
+) -> BTreeMap<ProcessType, String> {
+    output.heading("Discovering process types").await;
+    let names = |types: &BTreeMap<ProcessType, String>| {
+        types
+            .keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let declared = if types.is_empty() {
+        "(none)".to_owned()
+    } else {
+        names(&types)
+    };
+    let added: BTreeMap<_, _> = defaults
+        .into_iter()
+        .filter(|(name, _)| !types.contains_key(name))
+        .collect();
+    if added.is_empty() {
+        output
+            .text(&format!("Procfile declares types -> {declared}"))
+            .await;
+    } else {
+        let default = format!(
+            "Default types for {} -> {}",
+            buildpack.name(),
+            names(&added)
+        );
+        let width = default.find(" ->").unwrap_or(0);
+        output
+            .text(&format!(
+                "{:width$} -> {declared}",
+                "Procfile declares types"
+            ))
+            .await;
+        output.text(&default).await;
+    }
+    types.extend(added);
+    types
+}
+
+/// `landfall-13` → `Landfall-13`, as Heroku writes its stacks' names.
+fn stack_title(stack: &StackName) -> String {
+    let mut letters = stack.as_str().chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// Empties the caches of apps that have grown too large.
+fn trim_caches(caches: &std::path::Path) -> std::io::Result<()> {
+    let Ok(apps) = fs::read_dir(caches) else {
+        return Ok(());
+    };
+    for app in apps {
+        let path = app?.path();
+        if crate::layers::measure(&path)? > MAX_APP_CACHE_BYTES {
+            remove_folder(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_folder(path: &std::path::Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// A build that is listed as running until this is dropped.
+struct Listed {
+    running: Arc<Mutex<BTreeSet<BuildId>>>,
+    build: BuildId,
+}
+
+impl Listed {
+    fn new(running: &Arc<Mutex<BTreeSet<BuildId>>>, build: BuildId) -> Self {
+        running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(build);
+        Self {
+            running: Arc::clone(running),
+            build,
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.build);
+    }
+}

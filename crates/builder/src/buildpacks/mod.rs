@@ -1,0 +1,346 @@
+//! The built-in buildpacks: each recognises its language and writes the plan for it.
+//!
+//! All have one skeleton: `detect`, `plan` (what to ask the outside, then pure steps) and the
+//! process types they offer. They never touch the source but through [`SourceTree`]. Read
+//! [`Buildpack`] first, then `python`.
+
+mod nodejs;
+mod python;
+mod static_site;
+
+use std::collections::BTreeMap;
+
+use api::{clock::Time, names::ProcessType};
+
+use crate::{
+    build::BuildRequest,
+    error::BuildError,
+    execute::Execution,
+    output::Output,
+    plan::{BuildPlan, LayerRef, Step},
+    source_tree::SourceTree,
+};
+
+/// What the stack's own programs are found by.
+const STACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Config vars that would break the build's own programs; Heroku's buildpacks leave them out too.
+const WITHHELD: [&str; 8] = [
+    "PATH",
+    "GIT_DIR",
+    "CPATH",
+    "CPPATH",
+    "LD_PRELOAD",
+    "LIBRARY_PATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+];
+
+/// A built-in buildpack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Buildpack {
+    Nodejs,
+    Python,
+    StaticSite,
+}
+
+/// What a buildpack knows besides the source.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) now: Time,
+}
+
+/// What a buildpack says before its steps run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Heading(String),
+    Text(String),
+    Warning(String),
+}
+
+/// What a buildpack adds besides the steps, layers and environment that it put into the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extended {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) default_types: BTreeMap<ProcessType, String>,
+}
+
+impl Line {
+    pub(crate) async fn put(&self, output: &mut Output) {
+        match self {
+            Self::Heading(text) => output.heading(text).await,
+            Self::Text(text) => output.text(text).await,
+            Self::Warning(text) => output.notice(text).await,
+        }
+    }
+}
+
+impl Buildpack {
+    /// In the order in which they are asked, which is Heroku's.
+    const ALL: [Self; 3] = [Self::Nodejs, Self::Python, Self::StaticSite];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nodejs => "heroku/nodejs",
+            Self::Python => "heroku/python",
+            Self::StaticSite => "heroku/static",
+        }
+    }
+
+    pub(crate) fn language(self) -> &'static str {
+        match self {
+            Self::Nodejs => "Node.js",
+            Self::Python => "Python",
+            Self::StaticSite => "Static site",
+        }
+    }
+
+    /// By name, registry address or repository, as `heroku buildpacks:set` may store it.
+    pub(crate) fn from_name(text: &str) -> Option<Self> {
+        let text = text.trim().trim_end_matches('/');
+        let name = text
+            .strip_prefix("urn:buildpack:")
+            .map(str::to_owned)
+            .or_else(|| {
+                let repository =
+                    text.strip_prefix("https://github.com/heroku/heroku-buildpack-")?;
+                let short = repository.split(['#', '/']).next().unwrap_or(repository);
+                Some(format!(
+                    "heroku/{}",
+                    short.strip_suffix(".git").unwrap_or(short)
+                ))
+            })
+            .unwrap_or_else(|| text.to_owned());
+        Self::ALL
+            .into_iter()
+            .find(|buildpack| buildpack.name() == name)
+    }
+
+    pub(crate) fn detect(tree: &SourceTree) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|buildpack| buildpack.detects(tree))
+    }
+
+    pub(crate) fn detects(self, tree: &SourceTree) -> bool {
+        match self {
+            Self::Nodejs => nodejs::detects(tree),
+            Self::Python => python::detects(tree),
+            Self::StaticSite => static_site::detects(tree),
+        }
+    }
+
+    /// What to do when a chosen buildpack does not find its language.
+    pub(crate) fn detection_advice(self, tree: &SourceTree) -> Vec<String> {
+        let looked_for = match self {
+            Self::Nodejs => "a package.json",
+            Self::Python => "a requirements.txt, uv.lock, poetry.lock or Pipfile.lock",
+            Self::StaticSite => "an index.html or a static.json",
+        };
+        let mut lines = vec![
+            format!(
+                "The {} buildpack is set on this app, but it looked for {looked_for}",
+                self.name()
+            ),
+            "in the root directory of the source and found:".to_owned(),
+            String::new(),
+        ];
+        lines.extend(
+            tree.list("")
+                .into_iter()
+                .take(40)
+                .map(|name| format!("  {name}")),
+        );
+        lines.push(String::new());
+        lines.push("hint: change the buildpacks with `heroku buildpacks:set` or".to_owned());
+        lines.push("`heroku buildpacks:clear`, or commit the missing file.".to_owned());
+        lines
+    }
+
+    /// Adds this buildpack's part to the plan.
+    pub(crate) async fn plan(
+        self,
+        context: &Context<'_>,
+        execution: &mut Execution,
+        plan: &mut BuildPlan,
+    ) -> Result<Extended, BuildError> {
+        match self {
+            Self::Nodejs => nodejs::plan(context, execution, plan).await,
+            Self::Python => python::plan(context, execution, plan).await,
+            Self::StaticSite => static_site::plan(&execution.tree, plan),
+        }
+    }
+}
+
+impl BuildPlan {
+    /// Adds a step whose result is part of the slug.
+    fn keep(&mut self, step: Step) {
+        self.slug.push(LayerRef::Step(step.name.clone()));
+        self.steps.push(step);
+    }
+
+    /// Adds the source to the slug, if it is not there yet.
+    fn keep_source(&mut self) {
+        if !self.slug.contains(&LayerRef::Source) {
+            self.slug.push(LayerRef::Source);
+        }
+    }
+
+    /// Puts a directory in front of the dynos' `PATH`.
+    fn add_path(&mut self, directory: &str) {
+        let rest = self.env.get("PATH").map_or(STACK_PATH, String::as_str);
+        self.env
+            .insert("PATH".to_owned(), format!("{directory}:{rest}"));
+    }
+
+    fn set_env(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+/// The environment of every command of a build. Tools keep their own files out of `/app`.
+fn base_env(stack: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        ("LANG", "C.UTF-8"),
+        ("PATH", STACK_PATH),
+        ("STACK", stack),
+        ("XDG_CACHE_HOME", "/tmp/cache"),
+        ("XDG_CONFIG_HOME", "/tmp/config"),
+        ("XDG_DATA_HOME", "/tmp/data"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PIP_NO_CACHE_DIR", "1"),
+    ];
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The config vars that a package manager may look at: those that begin with one of `prefixes`,
+/// and those whose name is written as `${NAME}` in one of `texts`.
+fn package_vars(
+    config_vars: &BTreeMap<String, String>,
+    prefixes: &[&str],
+    texts: &[String],
+) -> BTreeMap<String, String> {
+    let is_wanted = |name: &str| {
+        prefixes.iter().any(|prefix| name.starts_with(prefix))
+            || texts
+                .iter()
+                .any(|text| text.contains(&format!("${{{name}}}")))
+    };
+    let allowed = config_vars
+        .iter()
+        .filter(|(name, _)| !WITHHELD.contains(&name.as_str()));
+    allowed
+        .filter(|(name, _)| is_wanted(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The environment of the app's own commands during a build: what its dynos will see.
+fn app_env(context: &Context<'_>, plan: &BuildPlan) -> BTreeMap<String, String> {
+    let request = context.request;
+    let mut env = base_env(request.stack.as_str());
+    // Byte code of the app belongs into the slug: its dynos could not write it.
+    env.remove("PYTHONDONTWRITEBYTECODE");
+    env.extend(plan.env.clone());
+    if let Some(commit) = &request.commit {
+        env.insert("SOURCE_VERSION".to_owned(), commit.clone());
+    }
+    let allowed = request
+        .config_vars
+        .iter()
+        .filter(|(name, _)| !WITHHELD.contains(&name.as_str()));
+    env.extend(allowed.map(|(name, value)| (name.clone(), value.clone())));
+    env
+}
+
+/// A program of a script file: `program -c SCRIPT arguments…`, for an interpreter of the stack.
+fn script(interpreter: &str, text: &str, arguments: &[&str]) -> Vec<String> {
+    let mut command = vec![interpreter.to_owned(), "-c".to_owned(), text.to_owned()];
+    // Bash takes the first argument after the script as its own name.
+    if interpreter == "bash" {
+        command.push("bash".to_owned());
+    }
+    command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    command
+}
+
+fn lines(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source_tree::tests::source_of;
+
+    fn check_name(text: &str, expected: Option<Buildpack>) {
+        assert_eq!(Buildpack::from_name(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn buildpacks_are_known_by_all_their_names() {
+        check_name("heroku/python", Some(Buildpack::Python));
+        check_name("urn:buildpack:heroku/nodejs", Some(Buildpack::Nodejs));
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-python",
+            Some(Buildpack::Python),
+        );
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-python.git",
+            Some(Buildpack::Python),
+        );
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-nodejs#v200",
+            Some(Buildpack::Nodejs),
+        );
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-static.git",
+            Some(Buildpack::StaticSite),
+        );
+        check_name("heroku/ruby", None);
+        check_name("https://github.com/other/heroku-buildpack-python", None);
+        check_name("", None);
+    }
+
+    fn check_detection(files: &[&str], expected: Option<Buildpack>) {
+        let files: Vec<_> = files.iter().map(|path| (*path, "")).collect();
+        assert_eq!(
+            Buildpack::detect(&source_of(&files).1),
+            expected,
+            "{files:?}"
+        );
+    }
+
+    #[test]
+    fn languages_are_recognised_in_herokus_order() {
+        check_detection(&["requirements.txt"], Some(Buildpack::Python));
+        check_detection(&["manage.py"], Some(Buildpack::Python));
+        check_detection(&["package.json"], Some(Buildpack::Nodejs));
+        check_detection(
+            &["package.json", "requirements.txt"],
+            Some(Buildpack::Nodejs),
+        );
+        check_detection(&["requirements.txt", "index.html"], Some(Buildpack::Python));
+        check_detection(&["index.html"], Some(Buildpack::StaticSite));
+        check_detection(&["static.json"], Some(Buildpack::StaticSite));
+        check_detection(&["sub/requirements.txt"], None);
+        check_detection(&["README.md"], None);
+        check_detection(&[], None);
+    }
+
+    #[test]
+    fn package_managers_see_only_their_own_config_vars() {
+        let vars = ["PIP_INDEX_URL", "SECRET", "NPM_TOKEN", "PATH", "TOKEN"]
+            .map(|name| (name.to_owned(), "x".to_owned()))
+            .into();
+        let texts = ["//registry/:_authToken=${TOKEN}".to_owned()];
+        let seen = package_vars(&vars, &["PIP_", "NPM_", "PATH"], &texts);
+        assert_eq!(
+            seen.keys().collect::<Vec<_>>(),
+            ["NPM_TOKEN", "PIP_INDEX_URL", "TOKEN"]
+        );
+    }
+}

@@ -1,0 +1,48 @@
+# Makes the environment HOME with the packages of the source's requirements or lock file.
+# Arguments: MANAGER HOME INTERPRETER SCOPE TOOL; SCOPE is `source` when all of the source is there, else `files`.
+set -eu
+manager=$1 home=$2 interpreter=$3 scope=$4 tool=$5
+cd /app
+
+environment() { uv venv --quiet --no-config --no-project --python "$interpreter" "$@" "$home"; }
+
+# Poetry and Pipenv run from an environment of their own, on the stack's Python, gone after the build.
+install_tool() {
+  UV_TOOL_DIR=/tmp/tools UV_TOOL_BIN_DIR=/tmp/tools/bin \
+    uv tool install --quiet --no-config --python /usr/bin/python3 "$tool"
+  export PATH="/tmp/tools/bin:$PATH" VIRTUAL_ENV="$home"
+}
+
+compile() { "$home/bin/python" -m compileall -q -j 0 "$home"/lib/python3*/site-packages || true; }
+
+case $manager in
+pip)
+  environment --seed
+  # pip looks at all indexes alike; uv does so only when told.
+  uv pip install --python "$home/bin/python" --compile-bytecode --index-strategy unsafe-best-match \
+    -r requirements.txt
+  ;;
+uv)
+  environment
+  export UV_PROJECT_ENVIRONMENT="$home" UV_PYTHON="$interpreter" UV_PYTHON_DOWNLOADS=never
+  only=""
+  [ "$scope" = source ] || only=--no-install-project
+  uv sync --locked --no-default-groups --compile-bytecode $only
+  ;;
+poetry)
+  environment
+  install_tool
+  export POETRY_VIRTUALENVS_CREATE=false POETRY_CACHE_DIR=/cache/uv/poetry
+  only=""
+  [ "$scope" = source ] || only=--no-root
+  poetry sync --only main --no-interaction --no-ansi $only
+  compile
+  ;;
+pipenv)
+  environment --seed
+  install_tool
+  export PIPENV_IGNORE_VIRTUALENVS=0 PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 PIPENV_CACHE_DIR=/cache/uv/pipenv
+  pipenv install --deploy
+  compile
+  ;;
+esac
