@@ -1,13 +1,15 @@
 //! Every way a request can fail, its page and its line.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use hyper::Response;
 use router::wire::AppState;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
+    task::JoinSet,
+    time::timeout,
 };
 
 use crate::support::{
@@ -187,6 +189,43 @@ async fn all_refuse() {
     bench.serve(&[&one, &two]).await;
     let line = failed(&mut bench, "H21", "503").await;
     insta::assert_snapshot!(line.replace("web.2", "web.1"), @r#"at=error code=H21 desc="Backend connection refused" method=GET path="/x" host=example.localhost request_id=ID fwd="127.0.0.1" dyno=web.1 connect= service= status=503 bytes= protocol=http"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_in_time() {
+    let mut bench = Bench::with(|timeouts| timeouts.connect = SHORT).await;
+    let mut dyno = Dyno::absent("web.1").await;
+    // A socket whose queue is full: the kernel ignores who else comes.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(0).unwrap();
+    dyno.address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(SHORT * 4, TcpStream::connect(dyno.address)).await {
+        queued.push(stream);
+    }
+    bench.serve(&[&dyno]).await;
+    let line = failed(&mut bench, "H19", "503").await;
+    assert!(
+        line.starts_with("at=error code=H19 desc=\"Backend connection timeout\" "),
+        "{line}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_of_a_booting_app_is_full() {
+    let mut bench = Bench::new().await;
+    bench.route(AppState::Booting, &[]).await;
+    let address = bench.http();
+    let mut requests: JoinSet<_> = (0..201).map(|_| get(address, "/")).collect();
+    // All others wait, so that one comes first.
+    let first = requests.join_next().await.unwrap().unwrap();
+    assert!(first.contains("Code H11 "), "{first}");
+    let dyno = Dyno::named("web.1").await;
+    bench.serve(&[&dyno]).await;
+    while let Some(response) = requests.join_next().await {
+        assert_eq!(body(&response.unwrap()), "web.1");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
