@@ -1,1 +1,142 @@
-//! Placeholder.
+//! The control plane: rules, plans, releases and the reconcilers that make them true.
+//!
+//! It must not know about HTTP, git or how an engine works. Desired state is rows in the store;
+//! `plan` decides the next steps, `reconcile` performs them. Read [`Platform`] first, then
+//! [`plan::AppState`]. One file per resource holds what may be asked of it.
+
+pub mod accounts;
+pub mod app_features;
+pub mod apps;
+pub mod authorizations;
+pub mod authorize;
+pub mod buildpack_installations;
+pub mod builds;
+pub mod caller;
+mod claims;
+pub mod collaborators;
+pub mod config_vars;
+pub mod domains;
+pub mod dynos;
+pub mod error;
+mod explain;
+pub mod formations;
+mod launch;
+pub mod log_sessions;
+mod nudges;
+pub mod outputs;
+pub mod plan;
+mod reconcile;
+pub mod regions;
+pub mod releases;
+pub mod runs;
+pub mod settings;
+pub mod sizes;
+pub mod slugs;
+pub mod sources;
+pub mod stacks;
+mod watch;
+
+use std::sync::Arc;
+
+use api::clock::Clock;
+use builder::Builder;
+use engine::Engine;
+use logs::Logs;
+use router::Feed;
+use store::Store;
+
+use crate::{
+    builds::Builds, claims::Claims, nudges::Nudges, outputs::Outputs, reconcile::routes::RouteBook,
+    runs::Rendezvous,
+};
+pub use crate::{
+    caller::Caller,
+    error::{Error, Result},
+    settings::Settings,
+};
+
+/// The control plane. Cloning shares it.
+#[derive(Clone)]
+pub struct Platform {
+    pub(crate) store: Store,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) builder: Arc<Builder>,
+    pub(crate) logs: Logs,
+    pub(crate) feed: Feed,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) outputs: Outputs,
+    pub(crate) nudges: Nudges,
+    /// Dynos whose log and end somebody follows.
+    pub(crate) watches: Claims,
+    /// Dynos that somebody is stopping.
+    pub(crate) stopping: Claims,
+    pub(crate) route_book: Arc<RouteBook>,
+    pub(crate) running_builds: Builds,
+    pub(crate) rendezvous: Rendezvous,
+    due: Arc<tokio::sync::Mutex<Option<nudges::Due>>>,
+}
+
+/// The rooms a platform directs.
+pub struct Rooms {
+    /// State.
+    pub store: Store,
+    /// Runs dynos.
+    pub engine: Arc<dyn Engine>,
+    /// Makes slugs.
+    pub builder: Arc<Builder>,
+    /// Keeps log lines.
+    pub logs: Logs,
+    /// Leads to the router.
+    pub feed: Feed,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl Platform {
+    /// Joins the rooms; nothing happens before [`Platform::run`].
+    pub fn open(rooms: Rooms, settings: Settings) -> Result<Self> {
+        let (nudges, due) = Nudges::new();
+        let outputs = Outputs::open(settings.outputs_dir.clone())?;
+        let route_book = Arc::new(RouteBook::new(rooms.clock.now()));
+        Ok(Self {
+            store: rooms.store,
+            engine: rooms.engine,
+            builder: rooms.builder,
+            logs: rooms.logs,
+            feed: rooms.feed,
+            clock: rooms.clock,
+            settings: Arc::new(settings),
+            outputs,
+            nudges,
+            watches: Claims::default(),
+            stopping: Claims::default(),
+            route_book,
+            running_builds: Builds::default(),
+            rendezvous: Rendezvous::default(),
+            due: Arc::new(tokio::sync::Mutex::new(Some(due))),
+        })
+    }
+
+    /// Resumes what was going on, then keeps every app as it should be until dropped.
+    /// Dynos go on running when this stops.
+    ///
+    /// # Errors
+    /// When the first look at the store or the engine fails, or when run twice.
+    pub async fn run(&self) -> Result<()> {
+        let due = self
+            .due
+            .lock()
+            .await
+            .take()
+            .ok_or_else(|| Error::Conflict {
+                message: "The reconcilers run already.".to_owned(),
+            })?;
+        reconcile::run(self, due).await
+    }
+
+    /// How this platform is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}

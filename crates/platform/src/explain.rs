@@ -1,0 +1,125 @@
+//! Why a release did not go live, in words that lead to the mistake.
+
+use api::ids::DynoId;
+use engine::Probe;
+use futures_util::StreamExt;
+use logs::{Filter, LogSource};
+use store::{App, Dyno};
+
+use crate::{Platform, launch::port, plan::Failure, reconcile::observe, sizes};
+
+/// Log lines of the dyno to show.
+const LAST_LINES: usize = 20;
+/// How long the last look at the port may take.
+const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Platform {
+    /// What failed, on what, and what to do; several lines, the first of which stands alone.
+    pub(crate) async fn explain(&self, app: &App, failure: &Failure) -> String {
+        match failure {
+            Failure::ReleasePhase { status } => format!(
+                "Release command failed with exit status {status}.\n\
+                 hint: run `heroku releases:output` to read what it printed; the previous release goes on serving."
+            ),
+            Failure::Crashed(id) => match self.row(app, *id).await {
+                Some(dyno) => self.explain_crash(&dyno).await,
+                None => "A web dyno crashed while booting.".to_owned(),
+            },
+            Failure::BootTimeout(id) => match self.row(app, *id).await {
+                Some(dyno) => self.explain_timeout(&dyno).await,
+                None => "A web dyno did not answer in time.".to_owned(),
+            },
+        }
+    }
+
+    async fn explain_crash(&self, dyno: &Dyno) -> String {
+        let mut text = match observe::exit(self, dyno).await {
+            Some(exit) if exit.is_out_of_memory => {
+                let quota = sizes::limits(&dyno.size).memory_bytes / (1024 * 1024);
+                format!(
+                    "Error R15 (Memory quota vastly exceeded): {} was killed for using more than {} MB, twice the {quota} MB of a {} dyno, before it answered.\n\
+                     hint: use less memory at start, or a larger size: `heroku ps:type {}=standard-2x`.",
+                    dyno.name,
+                    quota * 2,
+                    dyno.size,
+                    dyno.process_type
+                )
+            }
+            Some(exit) if exit.is_lost => {
+                format!(
+                    "{} was lost: the machine or its keeper went away while it booted.",
+                    dyno.name
+                )
+            }
+            _ => format!(
+                "{} crashed while booting: process exited with status {} before it answered on $PORT ({}).\n\
+                 hint: the command was `{}`; its last lines are below.",
+                dyno.name,
+                dyno.exit_status.unwrap_or(1),
+                port(dyno.id),
+                dyno.command
+            ),
+        };
+        self.add_last_lines(dyno, &mut text).await;
+        text
+    }
+
+    async fn explain_timeout(&self, dyno: &Dyno) -> String {
+        let seconds = self.settings.boot_timeout.as_secs();
+        let port = port(dyno.id);
+        let probe = match self.engine.probe(dyno.id, PROBE_TIMEOUT).await {
+            Ok(Probe::Refused) => "connection refused".to_owned(),
+            Ok(Probe::Silent) => "accepted a connection but did not answer".to_owned(),
+            Ok(Probe::Answered {
+                status: Some(status),
+            }) => format!("HTTP status {status}"),
+            Ok(Probe::Answered { status: None }) => "an answer that is not HTTP".to_owned(),
+            Err(error) => format!("impossible ({error})"),
+        };
+        let listening = match self.engine.listening(dyno.id).await {
+            Ok(addresses) if addresses.is_empty() => "nothing".to_owned(),
+            Ok(addresses) => addresses.join(", "),
+            Err(error) => format!("unknown ({error})"),
+        };
+        let mut text = format!(
+            "Error R10 (Boot timeout): {} did not answer on $PORT ({port}) within {seconds} seconds of launch.\n\
+             last probe: {probe}\n\
+             it listens on: {listening}\n\
+             hint: listen on 0.0.0.0 and the port in the PORT environment variable.",
+            dyno.name
+        );
+        self.add_last_lines(dyno, &mut text).await;
+        text
+    }
+
+    async fn add_last_lines(&self, dyno: &Dyno, text: &mut String) {
+        let filter = Filter {
+            lines: LAST_LINES,
+            follow: false,
+            dyno: Some(dyno.name.to_string()),
+            source: Some(LogSource::App),
+        };
+        let Ok(tail) = self.logs.tail(dyno.app, filter).await else {
+            return;
+        };
+        let lines: Vec<String> = tail
+            .filter_map(|line| async move {
+                (line.at >= dyno.created_at).then(|| format!("  {}", line.text))
+            })
+            .collect()
+            .await;
+        if !lines.is_empty() {
+            text.push_str("\nlast lines:\n");
+            text.push_str(&lines.join("\n"));
+        }
+    }
+
+    async fn row(&self, app: &App, id: DynoId) -> Option<Dyno> {
+        self.store
+            .dynos(app.id)
+            .await
+            .ok()?
+            .into_iter()
+            .find(|dyno| dyno.id == id)
+    }
+}

@@ -1,0 +1,217 @@
+//! Decisions: pure functions from what an app should be and what it is to the next steps.
+//!
+//! Nothing here reads a clock, a database or an engine; `reconcile` gathers an [`AppState`],
+//! calls [`plan`] and performs the [`Step`]s. Read [`AppState`] first, then [`dynos`] (which dynos
+//! to start, replace and stop), [`releases`] (when a release goes live or fails) and [`routes`].
+
+pub mod dynos;
+pub mod releases;
+pub mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use api::{
+    clock::Time,
+    ids::{DynoId, ReleaseId},
+    names::{AppName, ProcessType},
+};
+
+/// One app: what is wanted and what is there.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The app's name, for messages.
+    pub name: AppName,
+    /// The release that serves.
+    pub current: Option<ReleaseView>,
+    /// The oldest release that is not decided yet.
+    pub pending: Option<ReleaseView>,
+    /// How many dynos of each type.
+    pub formation: BTreeMap<ProcessType, FormationView>,
+    /// The dynos on record, formation and release phase alike, oldest first.
+    pub dynos: Vec<DynoView>,
+    /// How long a web dyno may take until it answers.
+    pub boot_timeout: Duration,
+}
+
+/// A release as the planner sees it.
+#[derive(Clone, Debug)]
+pub struct ReleaseView {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Its number.
+    pub version: u64,
+    /// Process type → command; empty without a slug.
+    pub process_types: BTreeMap<ProcessType, String>,
+}
+
+/// Quantity and size of a process type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormationView {
+    /// How many dynos.
+    pub quantity: u32,
+    /// Their size, as `standard-1x`.
+    pub size: String,
+}
+
+/// A dyno on record, and what the engine says of it.
+#[derive(Clone, Debug)]
+pub struct DynoView {
+    /// Its id; ids sort by creation.
+    pub id: DynoId,
+    /// The release it runs.
+    pub release: ReleaseId,
+    /// Its process type.
+    pub process_type: ProcessType,
+    /// Its number: the 1 of `web.1`.
+    pub number: u32,
+    /// Its size.
+    pub size: String,
+    /// Whether it runs the release phase rather than a formation.
+    pub is_release_phase: bool,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// Marked to be stopped; it gets no more requests.
+    pub is_retired: bool,
+    /// When `stage` was reached.
+    pub since: Time,
+    /// How often this slot has crashed in a row.
+    pub crash_count: u32,
+}
+
+/// A dyno's life as the planner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// On record, not yet known to the engine.
+    Recorded,
+    /// The engine runs it; it does not answer yet.
+    Starting,
+    /// It answers, or needs not to.
+    Up,
+    /// It has ended.
+    Ended {
+        /// 0 means it ended well.
+        status: i32,
+        /// Killed for lack of memory.
+        is_out_of_memory: bool,
+    },
+}
+
+impl Stage {
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Put a new dyno on record; a later pass starts it.
+    Record {
+        /// The release to run.
+        release: ReleaseId,
+        /// Its process type.
+        process_type: ProcessType,
+        /// Its number.
+        number: u32,
+        /// Its size.
+        size: String,
+        /// Crashes in a row of the slot so far.
+        crash_count: u32,
+    },
+    /// Put the release phase dyno of a release on record.
+    RecordReleasePhase {
+        /// The release.
+        release: ReleaseId,
+    },
+    /// Have the engine start a dyno on record.
+    Start(DynoId),
+    /// Mark a dyno so that it gets no more requests and is stopped.
+    Retire(DynoId),
+    /// Stop a retired dyno, once its requests are done.
+    Stop(DynoId),
+    /// Take an ended dyno off the record.
+    Forget(DynoId),
+    /// The pending release goes live.
+    Succeed(ReleaseId),
+    /// The pending release failed; what serves goes on serving.
+    Fail {
+        /// The release.
+        release: ReleaseId,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Why a release failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The release phase command ended with this status.
+    ReleasePhase {
+        /// Its exit status.
+        status: i32,
+    },
+    /// A dyno ended before it answered.
+    Crashed(DynoId),
+    /// A web dyno did not answer in time.
+    BootTimeout(DynoId),
+}
+
+/// What to do now, and when to look again even if nothing happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// The next moment at which time alone changes the answer.
+    pub wake_at: Option<Time>,
+}
+
+impl Plan {
+    fn wake(&mut self, at: Time) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// The next steps for one app.
+pub fn plan(app: &AppState, now: Time) -> Plan {
+    let mut plan = Plan::default();
+    releases::plan(app, now, &mut plan);
+    dynos::plan(app, now, &mut plan);
+    plan
+}
+
+impl AppState {
+    /// Dynos wanted of a process type: as the formation says, else one web dyno and no others.
+    fn quantity(&self, process_type: &ProcessType) -> u32 {
+        if process_type.is_release() {
+            return 0;
+        }
+        self.formation.get(process_type).map_or_else(
+            || u32::from(process_type.is_web()),
+            |formation| formation.quantity,
+        )
+    }
+
+    /// The size wanted for a process type.
+    fn size(&self, process_type: &ProcessType) -> String {
+        self.formation.get(process_type).map_or_else(
+            || crate::sizes::DEFAULT_SIZE.to_owned(),
+            |formation| formation.size.clone(),
+        )
+    }
+
+    /// Formation dynos of one slot that are not retired, oldest first.
+    fn slot<'a>(
+        &'a self,
+        process_type: &'a ProcessType,
+        number: u32,
+    ) -> impl Iterator<Item = &'a DynoView> + 'a {
+        self.dynos.iter().filter(move |dyno| {
+            !dyno.is_release_phase
+                && !dyno.is_retired
+                && dyno.number == number
+                && dyno.process_type == *process_type
+        })
+    }
+}

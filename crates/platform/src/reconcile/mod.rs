@@ -1,0 +1,82 @@
+//! Makes the world as the rows say: gathers an app's state, has it planned, performs the steps.
+//!
+//! Loops take no input but "look at this app"; a pass may be cut off anywhere. Read
+//! [`apps`] first. [`routes`] keeps the router's table, [`orphans`] what no row explains,
+//! [`access`] the router's access lines.
+
+mod access;
+pub(crate) mod apps;
+pub(crate) mod observe;
+mod orphans;
+pub(crate) mod perform;
+pub(crate) mod routes;
+
+use std::{sync::Arc, time::Duration};
+
+use api::ids::AppId;
+use tokio::sync::Semaphore;
+
+use crate::{Platform, error::Result, nudges::Due};
+
+/// Every app is looked at this often even if nothing seems to happen.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Passes over different apps at once.
+const CONCURRENT_PASSES: usize = 16;
+
+/// Resumes, then reconciles for ever.
+pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
+    platform.fail_interrupted_builds().await?;
+    orphans::remove(platform).await?;
+    routes::publish_all(platform).await?;
+    tokio::spawn(access::take_in(platform.clone()));
+    tokio::spawn(sweep_now_and_then(platform.clone()));
+    let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
+    while let Some(app) = due.recv().await {
+        let Ok(permit) = Arc::clone(&passes).acquire_owned().await else {
+            break;
+        };
+        let platform = platform.clone();
+        platform.nudges.begin(app);
+        tokio::spawn(async move {
+            pass(&platform, app).await;
+            platform.nudges.end(app);
+            drop(permit);
+        });
+    }
+    Ok(())
+}
+
+async fn pass(platform: &Platform, app: AppId) {
+    if let Err(error) = apps::pass(platform, app).await {
+        tracing::error!(%app, error = &error as &dyn std::error::Error, "a pass over an app failed");
+        platform.nudge_after(app, Duration::from_secs(1));
+    }
+}
+
+#[expect(clippy::infinite_loop, reason = "runs as long as the platform")]
+async fn sweep_now_and_then(platform: Platform) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        match platform.store.apps().await {
+            Ok(apps) => apps.iter().for_each(|app| platform.nudges.nudge(app.id)),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot list the apps"
+                );
+            }
+        }
+    }
+}
+
+impl Platform {
+    /// Asks for a pass over the app once some time has gone by.
+    pub(crate) fn nudge_after(&self, app: AppId, wait: Duration) {
+        let nudges = self.nudges.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            nudges.nudge(app);
+        });
+    }
+}

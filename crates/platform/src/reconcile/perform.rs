@@ -1,0 +1,259 @@
+//! Performs one planned step. Each may be repeated: it does nothing the second time.
+
+use std::time::Duration;
+
+use api::{
+    ids::{DynoId, ReleaseId},
+    names::{DynoName, ProcessType},
+};
+use engine::EngineError;
+use logs::LogSource;
+use store::{App, Dyno, DynoKind, DynoState, NewDyno, ReleaseOutcome, StoreError};
+
+use crate::{
+    Platform,
+    caller::system_change,
+    error::{Error, Result},
+    plan::{Failure, Step},
+    sizes,
+};
+
+/// How long a retired web dyno's open requests may take before it is stopped all the same.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn step(platform: &Platform, app: &App, step: Step) -> Result<()> {
+    match step {
+        Step::Record {
+            release,
+            process_type,
+            number,
+            size,
+            crash_count,
+        } => {
+            let name = DynoName::new(&process_type, number);
+            let new = Record {
+                release,
+                process_type,
+                number,
+                size,
+                crash_count,
+            };
+            tracing::debug!(app = %app.name, %name, "recording a dyno");
+            record(platform, app, DynoKind::Formation, new).await
+        }
+        Step::RecordReleasePhase { release } => record_release_phase(platform, app, release).await,
+        Step::Start(dyno) => start(platform, app, dyno).await,
+        Step::Retire(dyno) => retire(platform, app, dyno).await,
+        Step::Stop(dyno) => {
+            stop(platform, app, dyno);
+            Ok(())
+        }
+        Step::Forget(dyno) => forget(platform, app, dyno).await,
+        Step::Succeed(release) => succeed(platform, app, release).await,
+        Step::Fail { release, failure } => fail(platform, app, release, failure).await,
+    }
+}
+
+struct Record {
+    release: ReleaseId,
+    process_type: ProcessType,
+    number: u32,
+    size: String,
+    crash_count: u32,
+}
+
+async fn record(platform: &Platform, app: &App, kind: DynoKind, new: Record) -> Result<()> {
+    let release = platform.store.release(app.id, new.release).await?;
+    let Some(slug) = release.slug else {
+        return Err(Error::NotFound {
+            resource: "slug",
+            name: app.name.to_string(),
+        });
+    };
+    let slug = platform.store.slug(slug).await?;
+    let command = slug
+        .process_types
+        .get(&new.process_type)
+        .cloned()
+        .unwrap_or_default();
+    let change = system_change(format!("release v{}", release.version));
+    platform
+        .store
+        .create_dyno(
+            &change,
+            &NewDyno {
+                app: app.id,
+                release: release.id,
+                process_type: new.process_type,
+                number: new.number,
+                kind,
+                size: new.size,
+                command,
+                attach: false,
+                crash_count: new.crash_count,
+            },
+        )
+        .await?;
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+async fn record_release_phase(platform: &Platform, app: &App, id: ReleaseId) -> Result<()> {
+    let release = platform.store.release(app.id, id).await?;
+    let new = Record {
+        release: id,
+        process_type: release_type(),
+        number: u32::try_from(release.version).unwrap_or(1),
+        size: sizes::DEFAULT_SIZE.to_owned(),
+        crash_count: 0,
+    };
+    record(platform, app, DynoKind::Release, new).await
+}
+
+fn release_type() -> ProcessType {
+    ProcessType::RELEASE
+        .parse()
+        .expect("`release` is a process type")
+}
+
+async fn start(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    let Some(dyno) = find(platform, app, id).await? else {
+        return Ok(());
+    };
+    let spec = platform.spec(&dyno).await?;
+    let text = format!("Starting process with command `{}`", dyno.command);
+    platform
+        .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
+        .await;
+    match platform.engine.start(spec).await {
+        Ok(()) | Err(EngineError::AlreadyExists(_)) => {
+            platform.watch(&dyno);
+        }
+        Err(error) => {
+            let cause = chain(&error);
+            tracing::error!(app = %app.name, dyno = %dyno.name, cause, "a dyno did not start");
+            let text = format!("Error R99 (Platform error) -> {cause}");
+            platform
+                .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
+                .await;
+            let change = system_change("the engine could not start it");
+            platform
+                .store
+                .set_dyno_state(&change, id, DynoState::Crashed, Some(1))
+                .await?;
+        }
+    }
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+async fn retire(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    platform
+        .store
+        .retire_dyno(&system_change("no longer wanted"), id)
+        .await?;
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+/// Stops a retired dyno in the background: its open requests first, then SIGTERM, then SIGKILL.
+fn stop(platform: &Platform, app: &App, id: DynoId) {
+    if !platform.stopping.begin(id) {
+        return;
+    }
+    let (platform, app) = (platform.clone(), app.clone());
+    tokio::spawn(async move {
+        if let Ok(Some(dyno)) = find(&platform, &app, id).await {
+            if dyno.kind == DynoKind::Formation && dyno.process_type.is_web() {
+                drain(&platform, id).await;
+            }
+            let text = "Stopping all processes with SIGTERM";
+            platform
+                .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
+                .await;
+            if let Err(error) = platform.engine.stop(id, platform.settings.stop_grace).await {
+                tracing::warn!(dyno = %id, error = &error as &dyn std::error::Error, "cannot stop a dyno");
+            }
+        }
+        platform.stopping.end(id);
+        platform.nudges.nudge(app.id);
+    });
+}
+
+async fn drain(platform: &Platform, dyno: DynoId) {
+    let drained = tokio::time::timeout(DRAIN_LIMIT, platform.feed.wait_drained(dyno));
+    if drained.await.is_err() {
+        tracing::info!(%dyno, "stopping a dyno that still has requests");
+    }
+}
+
+async fn forget(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    // Its last lines are still being read: the reader nudges when it is done.
+    if platform.watches.contains(id) {
+        return Ok(());
+    }
+    platform.engine.remove(id).await?;
+    platform
+        .store
+        .delete_dyno(&system_change("it has ended"), id)
+        .await?;
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+async fn succeed(platform: &Platform, app: &App, id: ReleaseId) -> Result<()> {
+    let change = system_change("its dynos answer");
+    match platform
+        .store
+        .finish_release(&change, id, &ReleaseOutcome::Succeeded)
+        .await
+    {
+        Ok(_) | Err(StoreError::Stale { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+async fn fail(platform: &Platform, app: &App, id: ReleaseId, failure: Failure) -> Result<()> {
+    let message = platform.explain(app, &failure).await;
+    platform
+        .say(app.id, LogSource::Heroku, "release", first_line(&message))
+        .await;
+    let outcome = ReleaseOutcome::Failed { message };
+    match platform
+        .store
+        .finish_release(&system_change("it did not boot"), id, &outcome)
+        .await
+    {
+        Ok(_) | Err(StoreError::Stale { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+async fn find(platform: &Platform, app: &App, id: DynoId) -> Result<Option<Dyno>> {
+    Ok(platform
+        .store
+        .dynos(app.id)
+        .await?
+        .into_iter()
+        .find(|dyno| dyno.id == id))
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,128 @@
+//! Keeps the router's table: recomputes an app's routes in each pass, publishes what has changed.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use api::{
+    clock::Time,
+    ids::{AppId, DynoId},
+};
+use router::{
+    Feed,
+    wire::{AppRoutes, RouteTable},
+};
+use store::App;
+
+use super::apps::gather;
+use crate::{
+    Platform,
+    error::Result,
+    plan::{
+        AppState, Stage,
+        routes::{RouteInputs, routes},
+    },
+};
+
+/// The routes as last published.
+#[derive(Debug)]
+pub(crate) struct RouteBook(Mutex<Book>);
+
+#[derive(Debug)]
+struct Book {
+    version: u64,
+    apps: BTreeMap<AppId, AppRoutes>,
+    /// Before the first complete table nothing is published, lest apps vanish from the router.
+    is_complete: bool,
+}
+
+impl RouteBook {
+    /// An empty book; versions start at the present moment, so that they rise across restarts.
+    pub(crate) fn new(now: Time) -> Self {
+        let version = u64::try_from(now.as_micros()).unwrap_or(1);
+        Self(Mutex::new(Book {
+            version,
+            apps: BTreeMap::new(),
+            is_complete: false,
+        }))
+    }
+
+    fn set(&self, routes: AppRoutes, feed: &Feed) {
+        self.change(feed, |apps| {
+            if apps.get(&routes.app) == Some(&routes) {
+                return false;
+            }
+            apps.insert(routes.app, routes);
+            true
+        });
+    }
+
+    /// Takes an app's routes out.
+    pub(crate) fn remove(&self, app: AppId, feed: &Feed) {
+        self.change(feed, |apps| apps.remove(&app).is_some());
+    }
+
+    fn complete(&self, feed: &Feed) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_complete = true;
+        self.change(feed, |_| true);
+    }
+
+    fn change(&self, feed: &Feed, change: impl FnOnce(&mut BTreeMap<AppId, AppRoutes>) -> bool) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if change(&mut book.apps) && book.is_complete {
+            book.version += 1;
+            feed.publish(RouteTable {
+                version: book.version,
+                apps: book.apps.values().cloned().collect(),
+            });
+        }
+    }
+}
+
+/// Computes the whole table once and publishes it; later changes go out one by one.
+pub(super) async fn publish_all(platform: &Platform) -> Result<()> {
+    for app in platform.store.apps().await? {
+        let state = gather(platform, &app).await?;
+        publish(platform, &app, &state).await?;
+    }
+    platform.route_book.complete(&platform.feed);
+    Ok(())
+}
+
+/// Publishes one app's routes if they have changed.
+pub(super) async fn publish(platform: &Platform, app: &App, state: &AppState) -> Result<()> {
+    let domains = platform.store.domains(app.id).await?;
+    let inputs = RouteInputs {
+        app: app.id,
+        hosts: domains
+            .into_iter()
+            .map(|domain| domain.hostname.to_ascii_lowercase())
+            .collect(),
+        is_in_maintenance: app.maintenance,
+    };
+    let addresses = addresses(platform, state).await?;
+    let routes = routes(&inputs, state, |dyno| addresses.get(&dyno).copied());
+    platform.route_book.set(routes, &platform.feed);
+    Ok(())
+}
+
+async fn addresses(platform: &Platform, state: &AppState) -> Result<HashMap<DynoId, SocketAddr>> {
+    let mut addresses = HashMap::new();
+    for dyno in state.dynos.iter().filter(|dyno| dyno.stage == Stage::Up) {
+        match platform.engine.inspect(dyno.id).await {
+            Ok(report) => {
+                if let (Some(address), Some(port)) = (report.address, report.port) {
+                    addresses.insert(dyno.id, SocketAddr::new(address, port));
+                }
+            }
+            Err(engine::EngineError::UnknownDyno(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,159 @@
+//! Sources: archives uploaded to be built, each behind a secret URL.
+//!
+//! The archive is one file, complete or absent: it is received beside its place and moved there.
+
+use std::path::PathBuf;
+
+use api::{
+    ids::SourceId,
+    paths,
+    sources::{Source, SourceUrls},
+};
+use futures_util::{Stream, StreamExt};
+use rand::RngCore;
+use store::{NewSource, hash_token};
+use tokio::{
+    fs::{self, File},
+    io::AsyncWriteExt,
+};
+
+use crate::{
+    Platform,
+    caller::Caller,
+    error::{Error, Result},
+};
+
+/// Largest archive that is received.
+const LARGEST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+impl Platform {
+    /// Makes a place to upload an archive to.
+    pub async fn create_source(&self, caller: &Caller) -> Result<Source> {
+        let secret = random_secret();
+        let new = NewSource {
+            account: caller.account,
+            secret_hash: hash_token(&secret),
+        };
+        let row = self.store.create_source(&caller.change(), &new).await?;
+        let url = format!(
+            "{}{}",
+            self.settings.api_url,
+            paths::source_blob(row.id, &secret)
+        );
+        Ok(Source {
+            source_blob: SourceUrls {
+                get_url: url.clone(),
+                put_url: url,
+            },
+        })
+    }
+
+    /// Receives an archive. Dropping this leaves nothing behind but a partial file that the next
+    /// attempt overwrites.
+    ///
+    /// # Errors
+    /// `NotFound` for a wrong id or secret, `Invalid` for one that is too large or breaks off.
+    pub async fn receive_source<B, E>(
+        &self,
+        id: &str,
+        secret: &str,
+        chunks: impl Stream<Item = Result<B, E>>,
+    ) -> Result<()>
+    where
+        B: AsRef<[u8]>,
+        E: std::fmt::Display,
+    {
+        let id = self.check_source(id, secret).await?;
+        let path = self.source_path(id);
+        let partial = path.with_extension("part");
+        let failed = |source| Error::File {
+            step: "write",
+            path: partial.clone(),
+            source,
+        };
+        let mut file = File::create(&partial).await.map_err(failed)?;
+        let mut length = 0;
+        let mut chunks = std::pin::pin!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| Error::Invalid {
+                message: format!("The upload broke off: {error}"),
+            })?;
+            length += chunk.as_ref().len() as u64;
+            if length > LARGEST_BYTES {
+                return Err(Error::Invalid {
+                    message: format!("The archive is larger than {LARGEST_BYTES} bytes"),
+                });
+            }
+            file.write_all(chunk.as_ref()).await.map_err(failed)?;
+        }
+        file.sync_all().await.map_err(failed)?;
+        fs::rename(&partial, &path).await.map_err(failed)
+    }
+
+    /// The uploaded archive behind a source's secret.
+    ///
+    /// # Errors
+    /// `NotFound` for a wrong id or secret, or when nothing was uploaded.
+    pub async fn uploaded_source(&self, id: &str, secret: &str) -> Result<(SourceId, PathBuf)> {
+        let source = self.check_source(id, secret).await?;
+        let path = self.source_path(source);
+        if fs::try_exists(&path).await.unwrap_or(false) {
+            Ok((source, path))
+        } else {
+            Err(Error::NotFound {
+                resource: "source",
+                name: id.to_owned(),
+            })
+        }
+    }
+
+    /// The uploaded archive that a `source_blob.url` names.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that is not one of ours, `NotFound` when nothing was uploaded there.
+    pub async fn source_archive(&self, url: &str) -> Result<PathBuf> {
+        let invalid = || Error::Invalid {
+            message: "source_blob.url must be a get_url from POST /sources".to_owned(),
+        };
+        // Clients may reach us under another name than our own, so only the path counts.
+        let (_, rest) = url.split_once("://").ok_or_else(invalid)?;
+        let mut segments = rest.split('/').skip(1);
+        let (Some("sources"), Some(id), Some(secret), None) = (
+            segments.next(),
+            segments.next(),
+            segments.next(),
+            segments.next(),
+        ) else {
+            return Err(invalid());
+        };
+        self.uploaded_source(id, secret).await.map(|(_, path)| path)
+    }
+
+    async fn check_source(&self, id: &str, secret: &str) -> Result<SourceId> {
+        let missing = || Error::NotFound {
+            resource: "source",
+            name: id.to_owned(),
+        };
+        let parsed: SourceId = id.parse().map_err(|_| missing())?;
+        let row = self.store.source(parsed).await?;
+        if row.secret_hash == hash_token(secret) {
+            Ok(parsed)
+        } else {
+            Err(missing())
+        }
+    }
+
+    fn source_path(&self, id: SourceId) -> PathBuf {
+        self.settings.sources_dir.join(format!("{id}.tar"))
+    }
+}
+
+fn random_secret() -> String {
+    use std::fmt::Write as _;
+    let mut bytes = [0_u8; 24];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all text");
+        text
+    })
+}

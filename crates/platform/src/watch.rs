@@ -1,0 +1,193 @@
+//! Follows every dyno: its log lines into the app's log, its first answer, its end.
+//!
+//! One task a dyno, started by whoever sees the dyno first; it only records what it sees and
+//! nudges the app. After a restart of the server the reconciler's first pass starts them anew, and
+//! log lines written meanwhile are read from where the log ends.
+
+use std::time::Duration;
+
+use api::ids::DynoId;
+use engine::{DynoReport, DynoState, EngineError, LogRecord, Probe};
+use logs::{LogLine, LogSource};
+use store::{Dyno, DynoKind};
+
+use crate::{Platform, caller::system_change, error::Result, outputs::OutputWriter};
+
+/// Wait between two probes at first; it doubles up to [`PROBE_PAUSE_LIMIT`].
+const PROBE_PAUSE: Duration = Duration::from_millis(20);
+/// Longest wait between two probes.
+const PROBE_PAUSE_LIMIT: Duration = Duration::from_millis(500);
+/// How long one probe may wait for an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dyno that accepts connections this long without answering HTTP counts as up, as on Heroku,
+/// where listening is all that is asked.
+const SILENT_BUT_LISTENING: Duration = Duration::from_secs(15);
+
+impl Platform {
+    /// Follows a dyno until it has ended and its log is read; does nothing if it is followed.
+    pub(crate) fn watch(&self, dyno: &Dyno) {
+        if !self.watches.begin(dyno.id) {
+            return;
+        }
+        let platform = self.clone();
+        let dyno = dyno.clone();
+        tokio::spawn(async move {
+            let ((), (), ()) = tokio::join!(
+                platform.take_in_log(&dyno),
+                platform.await_answer(&dyno),
+                platform.await_end(&dyno),
+            );
+            platform.watches.end(dyno.id);
+            platform.nudges.nudge(dyno.app);
+        });
+    }
+
+    async fn await_end(&self, dyno: &Dyno) {
+        if let Err(error) = self.engine.wait(dyno.id).await {
+            tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "lost sight of a dyno");
+        }
+        self.nudges.nudge(dyno.app);
+    }
+
+    /// Marks the dyno up: a web dyno when it answers, any other at once.
+    async fn await_answer(&self, dyno: &Dyno) {
+        if dyno.state != store::DynoState::Starting {
+            return;
+        }
+        if dyno.kind == DynoKind::Formation && dyno.process_type.is_web() {
+            match self.probe_until_up(dyno.id).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot probe a dyno");
+                    return;
+                }
+            }
+        }
+        if let Err(error) = self.mark_up(dyno).await {
+            tracing::error!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot record that a dyno is up");
+        }
+        self.nudges.nudge(dyno.app);
+    }
+
+    /// Whether the dyno came to answer before it ended.
+    async fn probe_until_up(&self, dyno: DynoId) -> Result<bool, EngineError> {
+        let mut pause = PROBE_PAUSE;
+        let mut listening_since = None;
+        loop {
+            match self.engine.probe(dyno, PROBE_TIMEOUT).await? {
+                Probe::Answered { .. } => return Ok(true),
+                Probe::Silent => {
+                    let now = self.clock.now();
+                    let since = *listening_since.get_or_insert(now);
+                    if now.since(since) >= SILENT_BUT_LISTENING {
+                        return Ok(true);
+                    }
+                }
+                Probe::Refused => {}
+            }
+            if let DynoReport {
+                state: DynoState::Ended(_),
+                ..
+            } = self.engine.inspect(dyno).await?
+            {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PROBE_PAUSE_LIMIT);
+        }
+    }
+
+    async fn mark_up(&self, dyno: &Dyno) -> Result<()> {
+        let change = system_change(format!("{} answers", dyno.name));
+        self.store
+            .set_dyno_state(&change, dyno.id, store::DynoState::Up, None)
+            .await?;
+        if dyno.kind != DynoKind::Release {
+            self.say(
+                dyno.app,
+                LogSource::Heroku,
+                dyno.name.as_str(),
+                "State changed from starting to up",
+            )
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Moves the dyno's lines into the app's log, each once.
+    async fn take_in_log(&self, dyno: &Dyno) {
+        if dyno.attach {
+            return;
+        }
+        if let Err(error) = self.copy_log(dyno).await {
+            tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot take in a dyno's log");
+        }
+    }
+
+    async fn copy_log(&self, dyno: &Dyno) -> Result<()> {
+        let mut output = match dyno.kind {
+            DynoKind::Release => Some(self.outputs.write(dyno.release.as_uuid()).await?),
+            DynoKind::Formation | DynoKind::OneOff => None,
+        };
+        if output.is_some() {
+            // Those who wait for the output to begin look again.
+            self.nudges.nudge(dyno.app);
+        }
+        let mut after = self.logs.cursor(dyno.app, dyno.id).await?;
+        loop {
+            let batch = self.engine.read_log(dyno.id, after).await?;
+            if let Some(last) = batch.records.last() {
+                after = last.sequence;
+                copy_output(&mut output, &batch.records).await?;
+                let lines = batch
+                    .records
+                    .into_iter()
+                    .map(|record| log_line(dyno, record));
+                self.logs.append(dyno.app, lines.collect()).await?;
+            }
+            if batch.ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes one line into an app's log; a log that cannot be written is no reason to stop.
+    pub(crate) async fn say(
+        &self,
+        app: api::ids::AppId,
+        source: LogSource,
+        name: &str,
+        text: impl Into<String>,
+    ) {
+        let line = LogLine {
+            at: self.clock.now(),
+            source,
+            dyno: name.to_owned(),
+            text: text.into(),
+            cursor: None,
+        };
+        if let Err(error) = self.logs.append(app, vec![line]).await {
+            tracing::error!(%app, error = &error as &dyn std::error::Error, "cannot write a log line");
+        }
+    }
+}
+
+async fn copy_output(output: &mut Option<OutputWriter>, records: &[LogRecord]) -> Result<()> {
+    if let Some(output) = output {
+        for record in records {
+            output.line(&record.text).await?;
+        }
+    }
+    Ok(())
+}
+
+fn log_line(dyno: &Dyno, record: LogRecord) -> LogLine {
+    LogLine {
+        at: record.at,
+        source: LogSource::App,
+        dyno: dyno.name.to_string(),
+        text: record.text,
+        cursor: Some((dyno.id, record.sequence)),
+    }
+}
