@@ -6,11 +6,11 @@ use hyper::Response;
 use router::{Feed, Router, Stop, feed::Wait, wire::AppState};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, TcpStream, UnixStream},
     sync::Notify,
 };
 
-use crate::support::{Bench, Dyno, HOST, body, eventually, file, get, status, text, within};
+use crate::support::{Bench, Dyno, HOST, body, eventually, file, get, start, status, text, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_known_routes_outlive_server_and_router() {
@@ -42,13 +42,7 @@ async fn the_feed_finds_a_new_router_and_sends_it_the_newest_table() {
     let table = bench.table(AppState::Serving, &[&dyno]);
     let version = table.version;
     bench.feed.publish(table);
-    let config = bench.config.clone();
-    bench.router = Some(
-        tokio::task::spawn_blocking(|| Router::start(config))
-            .await
-            .unwrap()
-            .unwrap(),
-    );
+    bench.router = Some(start(bench.config.clone()).await);
     let feed = bench.feed.clone();
     eventually("connected", || feed.is_connected()).await;
     assert_eq!(within(feed.wait_applied(version)).await, Wait::Done);
@@ -123,6 +117,28 @@ async fn a_second_router_is_refused_the_ports() {
         .unwrap();
     let error = refused.expect_err("the port is taken").to_string();
     assert_eq!(error, format!("cannot accept requests on {}", bench.http()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_parent_holds_is_taken_again_and_again() {
+    let mut bench = Bench::new().await;
+    let dyno = Dyno::named("web.1").await;
+    bench.serve(&[&dyno]).await;
+    bench.stop().await;
+    // Bound, not listening: so that nobody else takes the port while the router is away.
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseport(true).unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(bench.config.http).unwrap();
+    bench.config.http = held.local_addr().unwrap();
+    for _ in 0..3 {
+        bench.router = Some(start(bench.config.clone()).await);
+        assert_eq!(bench.http(), bench.config.http);
+        for _ in 0..5 {
+            assert_eq!(body(&get(bench.http(), "/").await), "web.1");
+        }
+        bench.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,7 +148,7 @@ impl Bench {
 }
 
 /// Starting blocks until the router accepts requests.
-async fn start(config: RouterConfig) -> Router {
+pub(crate) async fn start(config: RouterConfig) -> Router {
     tokio::task::spawn_blocking(|| Router::start(config))
         .await
         .unwrap()
