@@ -1,5 +1,29 @@
 //! The local engine: dynos as confined processes on this machine.
+//!
+//! A dyno is a process in namespaces of its own, started and kept by its own `landfall-shim`, so
+//! that it outlives the server. This room must not know about apps' releases, formations or
+//! routes. Read [`LocalEngine`] first; then [`slot`] (which host resources are ours),
+//! [`network`], [`stacks`], and the `shim` crate for what runs beside each dyno.
 
+mod adopt;
+mod cgroup;
+mod control;
+mod dyno;
+mod engine;
+mod handed_in;
 pub mod network;
+mod probe;
+mod request;
+mod seccomp;
+mod shim_program;
 pub mod slot;
+mod sockets;
 pub mod stacks;
+mod start;
+
+pub use crate::engine::{LocalEngine, LocalEngineConfig};
+
+/// The user and group id that files of layers, captures and writable binds have on disk; inside a
+/// dyno they belong to its own user. Above every range that dynos use, below those that systemd
+/// and old programs take for negative.
+pub const LAYER_OWNER: u32 = 2_147_000_000;

@@ -1,0 +1,74 @@
+//! Taking over what an earlier server left: its dynos, and what is nobody's any more.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use api::ids::DynoId;
+use engine::EngineError;
+use shim::files;
+
+use crate::{
+    dyno::{Dyno, is_kept},
+    engine::Inner,
+    start::{CONDEMNED, remove_directory},
+};
+
+/// How long a start may go on whose server has gone, and how often it is looked at.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const START_POLL: Duration = Duration::from_millis(20);
+
+impl Inner {
+    /// Finds the dynos that run or have ended since, and removes all else of this slot.
+    pub(crate) async fn adopt(&self) -> Result<(), EngineError> {
+        let failed = |step| move |source| EngineError::Host { step, source };
+        let mut networks = Vec::new();
+        let mut leaves = BTreeSet::new();
+        for directory in entries(&self.dynos_directory).map_err(failed("look for dynos"))? {
+            match self.load(&directory).await {
+                Ok(Some(dyno)) => {
+                    self.network.adopt(dyno.notes.index);
+                    networks.push(dyno.notes.index);
+                    leaves.insert(dyno.notes.id.to_string());
+                    self.hold(Arc::new(dyno));
+                }
+                Ok(None) => {
+                    remove_directory(&directory).await.map_err(failed("remove half a dyno"))?;
+                }
+                Err(error) => {
+                    // Evidence of something we do not understand is not ours to destroy.
+                    tracing::warn!(directory = %directory.display(), %error, "not a dyno of ours");
+                }
+            }
+        }
+        for leaf in self.cgroups.dynos().into_iter().filter(|leaf| !leaves.contains(leaf)) {
+            self.cgroups.remove(&leaf).await.map_err(failed("remove a cgroup"))?;
+        }
+        self.network.sweep(&networks).await
+    }
+
+    /// The dyno of a directory; `None` if none was ever started there.
+    async fn load(&self, directory: &Path) -> io::Result<Option<Dyno>> {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(CONDEMNED) {
+            return Ok(None);
+        }
+        let _: DynoId = name.parse().map_err(io::Error::other)?;
+        let deadline = tokio::time::Instant::now() + START_PATIENCE;
+        while !directory.join(files::STATE).exists()
+            && is_kept(directory)
+            && tokio::time::Instant::now() < deadline
+        {
+            tokio::time::sleep(START_POLL).await;
+        }
+        Dyno::load(directory)
+    }
+}
+
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect()
+}

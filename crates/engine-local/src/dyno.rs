@@ -1,0 +1,208 @@
+//! A dyno as the engine holds it: its notes, and whether it has ended.
+//!
+//! The truth is in the dyno's directory; this follows it by a connection to the shim, which ends
+//! when the dyno does. Read [`Dyno`] first.
+
+use std::{
+    fs::File,
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
+
+use api::{
+    clock::{Clock, Time},
+    ids::{AppId, DynoId},
+    names::DynoName,
+};
+use engine::{DynoExit, DynoKind, DynoReport, DynoState};
+use serde::{Deserialize, Serialize};
+use shim::{
+    VERSION,
+    control::Request,
+    files::{self, Exit, State},
+    spool::Reader,
+};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+
+use crate::{
+    cgroup::{self, Cgroups},
+    control,
+};
+
+/// How long to wait before asking a shim again that lives but does not answer.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the engine keeps of a spec, in the dyno's `state` file. No secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Notes {
+    pub(crate) id: DynoId,
+    pub(crate) app: AppId,
+    pub(crate) name: DynoName,
+    pub(crate) kind: DynoKind,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) port: Option<u16>,
+    /// Which of the slot's networks and id ranges it has.
+    pub(crate) index: u32,
+    pub(crate) address: IpAddr,
+    /// Whether its output goes to the log.
+    pub(crate) is_logged: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Dyno {
+    pub(crate) directory: PathBuf,
+    pub(crate) notes: Notes,
+    /// Its first process, on the host.
+    pub(crate) process: i32,
+    pub(crate) capture_work: Option<PathBuf>,
+    pub(crate) log: Mutex<Reader>,
+    /// Told when the log has grown.
+    pub(crate) log_grew: Notify,
+    pub(crate) is_attached: AtomicBool,
+    started_at: Time,
+    end: watch::Sender<Option<DynoExit>>,
+    watcher: Mutex<Option<AbortHandle>>,
+}
+
+impl Dyno {
+    /// The dyno of a directory with a `state`; `None` if it has none.
+    pub(crate) fn load(directory: &Path) -> io::Result<Option<Self>> {
+        let Some(state) = files::read_json::<State>(&directory.join(files::STATE))? else {
+            return Ok(None);
+        };
+        let notes: Notes = serde_json::from_value(state.notes)?;
+        Ok(Some(Self {
+            directory: directory.to_owned(),
+            notes,
+            process: state.process,
+            capture_work: state.capture_work,
+            log: Mutex::new(Reader::new(&directory.join(files::LOG))),
+            log_grew: Notify::new(),
+            is_attached: AtomicBool::new(false),
+            started_at: Time::from_micros(state.started_at_micros),
+            end: watch::Sender::new(None),
+            watcher: Mutex::new(None),
+        }))
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(crate) fn ended(&self) -> Option<DynoExit> {
+        self.end.borrow().clone()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn wait(&self) -> DynoExit {
+        let mut end = self.end.subscribe();
+        loop {
+            if let Some(exit) = end.borrow_and_update().clone() {
+                return exit;
+            }
+            if end.changed().await.is_err() {
+                // The sender is ours, so this cannot be; waiting on is the honest answer.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// As the engine reports it.
+    pub(crate) fn report(&self, cgroups: &Cgroups) -> DynoReport {
+        let ended = self.ended();
+        let memory = || cgroups.memory_bytes(&self.notes.id.to_string());
+        DynoReport {
+            id: self.notes.id,
+            app: self.notes.app,
+            name: self.notes.name.clone(),
+            kind: self.notes.kind,
+            labels: self.notes.labels.clone(),
+            started_at: self.started_at,
+            address: Some(self.notes.address),
+            port: self.notes.port,
+            memory_bytes: if ended.is_none() { memory() } else { 0 },
+            state: ended.map_or(DynoState::Running, DynoState::Ended),
+        }
+    }
+
+    /// Follows the dyno in the background until it has ended.
+    pub(crate) fn follow(self: &Arc<Self>, clock: &Clock) {
+        let task = tokio::spawn(follow(Arc::clone(self), clock.clone()));
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        *watcher = Some(task.abort_handle());
+    }
+
+    /// Stops following it; the dyno itself is not touched.
+    pub(crate) fn let_go(&self) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watcher) = &*watcher {
+            watcher.abort();
+        }
+    }
+}
+
+/// Whether a shim holds the dyno's directory.
+pub(crate) fn is_kept(directory: &Path) -> bool {
+    let Ok(lock) = File::open(directory.join(files::LOCK)) else { return false };
+    matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+}
+
+async fn follow(dyno: Arc<Dyno>, clock: Clock) {
+    let exit = loop {
+        listen(&dyno).await;
+        // Lock before exit record: a shim writes its record before it lets go.
+        let is_kept = is_kept(&dyno.directory);
+        match files::read_json::<Exit>(&dyno.directory.join(files::EXIT)) {
+            Ok(Some(exit)) => break exit,
+            Ok(None) if is_kept => {}
+            Ok(None) => break lost(&dyno, &clock),
+            Err(error) => {
+                tracing::warn!(dyno = %dyno.notes.id, %error, "its exit record cannot be read");
+                break lost(&dyno, &clock);
+            }
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    };
+    dyno.end.send_replace(Some(DynoExit {
+        code: exit.code,
+        signal: exit.signal,
+        is_out_of_memory: exit.is_out_of_memory,
+        is_lost: exit.is_lost,
+        at: Time::from_micros(exit.at_micros),
+    }));
+    dyno.log_grew.notify_waiters();
+}
+
+/// Passes on that the log has grown, until the shim ends the connection.
+async fn listen(dyno: &Dyno) {
+    let Ok((mut stream, _)) = control::ask(&dyno.directory, Request::Watch).await else { return };
+    let mut bytes = [0; 256];
+    while let Ok(1..) = stream.read(&mut bytes).await {
+        dyno.log_grew.notify_waiters();
+    }
+}
+
+/// Nobody saw it end: makes sure that it has, and records that.
+fn lost(dyno: &Dyno, clock: &Clock) -> Exit {
+    let state = files::read_json::<State>(&dyno.directory.join(files::STATE));
+    if let Ok(Some(state)) = state {
+        for directory in &state.cgroup.directories {
+            cgroup::kill(directory);
+        }
+    }
+    let exit = Exit {
+        version: VERSION,
+        is_lost: true,
+        at_micros: clock.now().as_micros(),
+        ..Exit::default()
+    };
+    if let Err(error) = files::write_json(&dyno.directory.join(files::EXIT), &exit) {
+        tracing::warn!(dyno = %dyno.notes.id, %error, "its loss could not be recorded");
+    }
+    exit
+}

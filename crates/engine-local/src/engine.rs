@@ -1,0 +1,354 @@
+//! [`LocalEngine`]: the engine trait over shims, cgroups and networks of this machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, DirBuilder},
+    io::{self, Cursor},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use api::{
+    clock::{Clock, Time},
+    ids::DynoId,
+};
+use async_trait::async_trait;
+use engine::{
+    AttachStream, DynoExit, DynoReport, DynoSpec, Engine, EngineError, LogBatch, LogRecord,
+    LogStream, Probe,
+};
+use shim::{
+    control::{Answer, Request},
+    files,
+    spool::Record,
+};
+
+use crate::{
+    cgroup::{self, Cgroups},
+    control,
+    dyno::Dyno,
+    handed_in::HandedIn,
+    network::{Network, NetworkConfig},
+    probe, seccomp, shim_program,
+    slot::Slot,
+    sockets,
+};
+
+/// What a local engine needs to be told.
+#[derive(Clone, Debug)]
+pub struct LocalEngineConfig {
+    /// The platform's directory; dynos live in `run/dynos` below it.
+    pub data: PathBuf,
+    /// Where stacks are (`LANDFALL_CACHE`).
+    pub cache: PathBuf,
+    /// The `landfall-shim` program; it is copied, so that it may be replaced at any time.
+    pub shim: PathBuf,
+    /// What time it is.
+    pub clock: Clock,
+    /// The server's environment. Only its proxy and trust-store variables are handed to dynos.
+    pub environment: BTreeMap<String, String>,
+    /// The host's file of trusted certificates, shown to dynos.
+    pub trust_store: Option<PathBuf>,
+    /// Name servers, networks that dynos may reach, and how many are kept ready.
+    pub network: NetworkConfig,
+}
+
+impl LocalEngineConfig {
+    /// With the machine's clock, name servers and trusted certificates, and an empty environment.
+    pub fn new(data: PathBuf, cache: PathBuf, shim: PathBuf) -> Self {
+        Self {
+            data,
+            cache,
+            shim,
+            clock: Clock::system(),
+            environment: BTreeMap::new(),
+            trust_store: HandedIn::host_bundle(),
+            network: NetworkConfig::default(),
+        }
+    }
+}
+
+/// Dynos as confined processes of this machine. Dropping it touches no dyno.
+#[derive(Debug)]
+pub struct LocalEngine(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) dynos_directory: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) shim: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) handed_in: HandedIn,
+    pub(crate) slot: Slot,
+    pub(crate) network: Network,
+    pub(crate) cgroups: Cgroups,
+    pub(crate) seccomp: Vec<u64>,
+    dynos: Mutex<Dynos>,
+}
+
+#[derive(Debug, Default)]
+struct Dynos {
+    held: BTreeMap<DynoId, Arc<Dyno>>,
+    /// Ids of dynos that are being started.
+    starting: BTreeSet<DynoId>,
+}
+
+impl LocalEngine {
+    /// Opens the engine of a data directory: takes over the dynos that run there, and removes what
+    /// is left of any other.
+    ///
+    /// # Errors
+    /// `Host` when the host refuses: not root, no cgroups, no `nft`, no shim program.
+    pub async fn open(config: LocalEngineConfig) -> Result<Arc<Self>, EngineError> {
+        let host = |step| move |source| EngineError::Host { step, source };
+        let run = config.data.join("run");
+        let dynos_directory = run.join("dynos");
+        for directory in [&run, &dynos_directory] {
+            make_private(directory).map_err(host("make the directory of dynos"))?;
+        }
+        let dynos_directory =
+            dynos_directory.canonicalize().map_err(host("make the directory of dynos"))?;
+        let shim = shim_program::install(&config.shim, &config.data)
+            .map_err(host("copy the shim program"))?;
+        let slot = Slot::claim(&config.data)?;
+        let cgroups = Cgroups::open(Path::new(cgroup::MOUNT), &slot.cgroup_name())?;
+        let handed_in = HandedIn::new(
+            &config.environment,
+            config.trust_store.as_deref(),
+            &config.network.resolvers,
+        );
+        let network = Network::open(slot.clone(), config.network).await?;
+        let inner = Inner {
+            dynos_directory,
+            cache: config.cache,
+            shim,
+            clock: config.clock,
+            handed_in,
+            slot,
+            network,
+            cgroups,
+            seccomp: seccomp::filter(),
+            dynos: Mutex::default(),
+        };
+        inner.adopt().await?;
+        Ok(Arc::new(Self(Arc::new(inner))))
+    }
+
+    /// The dynos' networks, to be asserted by a reconciler.
+    pub fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    /// Kills every dyno and takes everything of this platform off the host: cgroups, networks, the
+    /// firewall table, the slot. The engine is of no use afterwards.
+    ///
+    /// # Errors
+    /// `Host` for the first thing that could not be removed.
+    pub async fn remove_everything(&self) -> Result<(), EngineError> {
+        let dynos: Vec<DynoId> = self.0.dynos().held.keys().copied().collect();
+        for id in &dynos {
+            self.stop(*id, Duration::ZERO).await?;
+        }
+        for id in dynos {
+            self.remove(id).await?;
+        }
+        self.0.network.remove_everything().await?;
+        self.0.cgroups.remove_everything().await.map_err(|source| EngineError::Host {
+            step: "remove control groups",
+            source,
+        })?;
+        self.0.slot.clone().free()
+    }
+}
+
+impl Drop for LocalEngine {
+    fn drop(&mut self) {
+        for dyno in self.0.dynos().held.values() {
+            dyno.let_go();
+        }
+    }
+}
+
+impl Inner {
+    fn dynos(&self) -> MutexGuard<'_, Dynos> {
+        self.dynos.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn directory_of(&self, id: DynoId) -> PathBuf {
+        self.dynos_directory.join(id.to_string())
+    }
+
+    /// Takes a dyno into the list and follows it.
+    pub(crate) fn hold(&self, dyno: Arc<Dyno>) {
+        dyno.follow(&self.clock);
+        self.dynos().held.insert(dyno.notes.id, dyno);
+    }
+
+    fn find(&self, id: DynoId) -> Result<Arc<Dyno>, EngineError> {
+        self.dynos().held.get(&id).cloned().ok_or(EngineError::UnknownDyno(id))
+    }
+
+    /// Reserves an id.
+    fn reserve(&self, id: DynoId) -> Result<(), EngineError> {
+        let mut dynos = self.dynos();
+        let is_known = dynos.held.contains_key(&id) || self.directory_of(id).exists();
+        if is_known || !dynos.starting.insert(id) {
+            return Err(EngineError::AlreadyExists(id));
+        }
+        Ok(())
+    }
+
+    async fn start_reserved(&self, spec: DynoSpec) -> Result<(), EngineError> {
+        let id = spec.id;
+        let started = self.start(spec).await;
+        if let Ok(dyno) = &started {
+            self.hold(Arc::clone(dyno));
+        }
+        self.dynos().starting.remove(&id);
+        started.map(drop)
+    }
+
+    async fn forget(&self, dyno: Arc<Dyno>) -> Result<(), EngineError> {
+        let id = dyno.notes.id;
+        if let Some(work) = &dyno.capture_work
+            && let Err(source) = fs::remove_dir_all(work)
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(EngineError::Host { step: "remove an overlay's scratch", source });
+        }
+        self.discard(&dyno.directory, &id.to_string(), dyno.notes.index).await?;
+        self.dynos().held.remove(&id);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn start(&self, spec: DynoSpec) -> Result<(), EngineError> {
+        self.0.reserve(spec.id)?;
+        let inner = Arc::clone(&self.0);
+        // On its own, so that a caller who goes away does not leave half a dyno.
+        finish(async move { inner.start_reserved(spec).await }).await
+    }
+
+    async fn list(&self) -> Result<Vec<DynoReport>, EngineError> {
+        let dynos: Vec<Arc<Dyno>> = self.0.dynos().held.values().cloned().collect();
+        Ok(dynos.iter().map(|dyno| dyno.report(&self.0.cgroups)).collect())
+    }
+
+    async fn inspect(&self, id: DynoId) -> Result<DynoReport, EngineError> {
+        Ok(self.0.find(id)?.report(&self.0.cgroups))
+    }
+
+    async fn wait(&self, id: DynoId) -> Result<DynoExit, EngineError> {
+        Ok(self.0.find(id)?.wait().await)
+    }
+
+    async fn stop(&self, id: DynoId, grace: Duration) -> Result<DynoExit, EngineError> {
+        let dyno = self.0.find(id)?;
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let asked = control::ask(&dyno.directory, Request::Stop { grace_ms }).await;
+        if let Err(error) = asked
+            && dyno.ended().is_none()
+        {
+            // Its shim is on its way out, or away: the one who follows it will tell.
+            tracing::debug!(dyno = %id, %error, "its shim did not take the stop");
+        }
+        Ok(dyno.wait().await)
+    }
+
+    async fn remove(&self, id: DynoId) -> Result<(), EngineError> {
+        let Ok(dyno) = self.0.find(id) else { return Ok(()) };
+        if dyno.ended().is_none() {
+            return Err(EngineError::StillRunning(id));
+        }
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.forget(dyno).await }).await
+    }
+
+    async fn attach(&self, id: DynoId) -> Result<Box<dyn AttachStream>, EngineError> {
+        let dyno = self.0.find(id)?;
+        if dyno.notes.is_logged || dyno.is_attached.swap(true, Ordering::SeqCst) {
+            return Err(EngineError::NotAttachable(id));
+        }
+        match control::ask(&dyno.directory, Request::Attach).await {
+            Ok((stream, Answer::Done)) => return Ok(Box::new(stream)),
+            Ok(_) => return Err(EngineError::NotAttachable(id)),
+            Err(error) => tracing::debug!(dyno = %id, %error, "attaching to what it left"),
+        }
+        // It has ended, or is about to; then what it wrote is in a file.
+        dyno.wait().await;
+        let output = fs::read(dyno.directory.join(files::OUTPUT));
+        let output = output.map_err(|_| EngineError::NotAttachable(id))?;
+        Ok(Box::new(tokio::io::join(Cursor::new(output), tokio::io::sink())))
+    }
+
+    async fn read_log(&self, id: DynoId, after: u64) -> Result<LogBatch, EngineError> {
+        let dyno = self.0.find(id)?;
+        loop {
+            let mut grew = std::pin::pin!(dyno.log_grew.notified());
+            grew.as_mut().enable();
+            // Before reading: once it has ended nothing is added.
+            let ended = dyno.ended().is_some();
+            let records = read_records(&dyno, after).await?;
+            if ended || !records.is_empty() {
+                let ended = ended && records.is_empty();
+                return Ok(LogBatch { records, ended });
+            }
+            grew.await;
+        }
+    }
+
+    async fn probe(&self, id: DynoId, timeout: Duration) -> Result<Probe, EngineError> {
+        let dyno = self.0.find(id)?;
+        match (dyno.notes.port, dyno.ended()) {
+            (Some(port), None) => {
+                Ok(probe::probe(SocketAddr::new(dyno.notes.address, port), timeout).await)
+            }
+            _ => Ok(Probe::Refused),
+        }
+    }
+
+    async fn listening(&self, id: DynoId) -> Result<Vec<String>, EngineError> {
+        let dyno = self.0.find(id)?;
+        let is_running = dyno.ended().is_none();
+        Ok(if is_running { sockets::listening(dyno.process) } else { Vec::new() })
+    }
+}
+
+/// Runs to the end even if nobody waits for it any more.
+async fn finish<F>(work: F) -> Result<(), EngineError>
+where
+    F: Future<Output = Result<(), EngineError>> + Send + 'static,
+{
+    let step = "finish what was begun";
+    let ended = tokio::spawn(work).await;
+    ended.map_err(|source| EngineError::Host { step, source: source.into() })?
+}
+
+async fn read_records(dyno: &Arc<Dyno>, after: u64) -> Result<Vec<LogRecord>, EngineError> {
+    let step = "read a dyno's log";
+    let dyno = Arc::clone(dyno);
+    let read = tokio::task::spawn_blocking(move || {
+        dyno.log.lock().unwrap_or_else(PoisonError::into_inner).read(after)
+    });
+    let records = read.await.map_err(io::Error::from).and_then(|records| records);
+    let records = records.map_err(|source| EngineError::Host { step, source })?;
+    Ok(records.into_iter().map(log_record).collect())
+}
+
+fn log_record(record: Record) -> LogRecord {
+    LogRecord {
+        sequence: record.sequence,
+        at: Time::from_micros(record.at_micros),
+        stream: if record.stream == 2 { LogStream::Stderr } else { LogStream::Stdout },
+        text: String::from_utf8_lossy(&record.text).into_owned(),
+    }
+}
+
+fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}

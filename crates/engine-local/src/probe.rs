@@ -1,0 +1,89 @@
+//! Whether a dyno serves on its port: one connection, one request.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use engine::Probe;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// As much of an answer as its status line needs.
+const STATUS_LINE_BYTES: usize = 64;
+
+/// Asks for `/` at the address.
+pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let Ok(Ok(stream)) = tokio::time::timeout_at(deadline, TcpStream::connect(address)).await
+    else {
+        return Probe::Refused;
+    };
+    match tokio::time::timeout_at(deadline, ask(stream, address)).await {
+        Ok(Ok(answer)) if !answer.is_empty() => Probe::Answered { status: status(&answer) },
+        _ => Probe::Silent,
+    }
+}
+
+/// The first bytes of the answer.
+async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<Vec<u8>> {
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Landfall-Probe/1\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    while answer.len() < STATUS_LINE_BYTES && !answer.contains(&b'\n') {
+        if stream.read_buf(&mut answer).await? == 0 {
+            break;
+        }
+    }
+    Ok(answer)
+}
+
+/// The status of an HTTP/1 answer that begins with these bytes.
+fn status(answer: &[u8]) -> Option<u16> {
+    let line = str::from_utf8(answer.split(|byte| *byte == b'\n').next()?).ok()?;
+    let (version, rest) = line.split_once(' ')?;
+    let status = rest.split_ascii_whitespace().next()?;
+    let is_http = version.starts_with("HTTP/1.") && status.len() == 3;
+    is_http.then(|| status.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn check(answer: &str, expected: Option<u16>) {
+        assert_eq!(status(answer.as_bytes()), expected, "{answer:?}");
+    }
+
+    #[test]
+    fn the_status_is_read_from_the_first_line() {
+        check("HTTP/1.1 200 OK\r\n", Some(200));
+        check("HTTP/1.0 503\r\n", Some(503));
+        check("HTTP/1.1 20 OK\r\n", None);
+        check("SSH-2.0-OpenSSH\r\n", None);
+        check("", None);
+    }
+
+    #[tokio::test]
+    async fn a_port_is_refused_silent_or_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let short = Duration::from_millis(50);
+        assert_eq!(probe(address, short).await, Probe::Silent);
+        let served = async {
+            // The first connection in the queue is the one that gave up.
+            drop(listener.accept().await.unwrap());
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
+            stream
+        };
+        let (found, stream) = tokio::join!(probe(address, Duration::from_secs(10)), served);
+        assert_eq!(found, Probe::Answered { status: Some(404) });
+        drop((listener, stream));
+        assert_eq!(probe(address, Duration::from_secs(10)).await, Probe::Refused);
+    }
+}

@@ -1,0 +1,140 @@
+//! From a [`DynoSpec`] to what the shim is asked: a pure translation.
+
+use std::path::{Path, PathBuf};
+
+use engine::{DynoKind, DynoSpec, Stdio};
+use shim::start::{
+    Access, Bind, Identity, Place, Rank, Root, StartRequest, Stdio as ShimStdio, Tmp,
+};
+
+use crate::{
+    LAYER_OWNER,
+    cgroup::View,
+    dyno::Notes,
+    handed_in::HandedIn,
+    network::DynoNetwork,
+    slot::UIDS_PER_DYNO,
+};
+
+/// The most files a dyno may hold open (Heroku's limit).
+const OPEN_FILES: u64 = 10_000;
+/// When the host runs out of memory, dynos go before the platform, builds before dynos.
+const OOM_SCORE: i32 = 500;
+const BUILD_OOM_SCORE: i32 = 900;
+/// How much a build yields.
+const BUILD_NICE: i32 = 10;
+
+/// What the engine has got ready for a dyno.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'start> {
+    pub(crate) directory: PathBuf,
+    pub(crate) stack: &'start Path,
+    pub(crate) network: &'start DynoNetwork,
+    pub(crate) uid_base: u32,
+    pub(crate) cgroup: Place,
+    pub(crate) shim_cgroup: Place,
+    pub(crate) views: Vec<View>,
+    pub(crate) handed_in: &'start HandedIn,
+    pub(crate) seccomp: &'start [u64],
+}
+
+/// Everything the shim must know.
+///
+/// # Errors
+/// Those of serialising the notes, which does not fail.
+pub(crate) fn request(
+    spec: DynoSpec,
+    around: Surroundings<'_>,
+) -> serde_json::Result<StartRequest> {
+    let notes = serde_json::to_value(notes(&spec, around.network))?;
+    let rank = match spec.kind {
+        DynoKind::Build => Rank { nice: BUILD_NICE, oom_score: BUILD_OOM_SCORE },
+        DynoKind::Formation | DynoKind::OneOff | DynoKind::Release => {
+            Rank { nice: 0, oom_score: OOM_SCORE }
+        }
+    };
+    Ok(StartRequest {
+        directory: around.directory,
+        hostname: spec.name.to_string(),
+        environment: environment(&spec, around.handed_in),
+        identity: Identity {
+            base: around.uid_base,
+            count: UIDS_PER_DYNO,
+            layer_owner: LAYER_OWNER,
+        },
+        stdio: match spec.stdio {
+            Stdio::Logged => ShimStdio::Logged,
+            Stdio::Terminal { columns, lines } => ShimStdio::Terminal { columns, lines },
+            Stdio::Pipes => ShimStdio::Pipes,
+        },
+        root: Root {
+            stack: around.stack.to_owned(),
+            etc: around.handed_in.etc(
+                around.stack,
+                &spec.name,
+                around.network.dyno_address.into(),
+            ),
+            tmp: match spec.kind {
+                // Compilers fill it with what would not fit the dyno's memory.
+                DynoKind::Build => Tmp::Disk,
+                DynoKind::Formation | DynoKind::OneOff | DynoKind::Release => {
+                    Tmp::Memory(spec.limits.memory_bytes)
+                }
+            },
+            shared_memory_bytes: spec.limits.memory_bytes,
+            binds: binds(&spec, around.views, around.handed_in),
+            layers: spec.layers,
+            capture: spec.capture,
+        },
+        command: spec.command,
+        cgroup: around.cgroup,
+        shim_cgroup: around.shim_cgroup,
+        netns: Some(around.network.netns.clone()),
+        rank,
+        open_files: OPEN_FILES,
+        seccomp: around.seccomp.to_vec(),
+        notes,
+    })
+}
+
+fn notes(spec: &DynoSpec, network: &DynoNetwork) -> Notes {
+    Notes {
+        id: spec.id,
+        app: spec.app,
+        name: spec.name.clone(),
+        kind: spec.kind,
+        labels: spec.labels.clone(),
+        port: spec.port,
+        index: network.index,
+        address: network.dyno_address.into(),
+        is_logged: spec.stdio == Stdio::Logged,
+    }
+}
+
+fn environment(
+    spec: &DynoSpec,
+    handed_in: &HandedIn,
+) -> std::collections::BTreeMap<String, String> {
+    let mut environment = spec.env.clone();
+    handed_in.add_to(&mut environment);
+    environment.insert("HOME".to_owned(), "/app".to_owned());
+    environment.insert("DYNO".to_owned(), spec.name.to_string());
+    if let Some(port) = spec.port {
+        environment.insert("PORT".to_owned(), port.to_string());
+    }
+    environment
+}
+
+fn binds(spec: &DynoSpec, views: Vec<View>, handed_in: &HandedIn) -> Vec<Bind> {
+    let own = spec.binds.iter().map(|bind| Bind {
+        source: bind.source.clone(),
+        target: bind.target.clone(),
+        access: if bind.is_writable { Access::ReadWrite } else { Access::ReadOnly },
+    });
+    let views = views.into_iter().map(|view| Bind {
+        source: view.source,
+        target: view.target,
+        access: Access::Unmapped,
+    });
+    handed_in.binds().iter().cloned().chain(views).chain(own).collect()
+}

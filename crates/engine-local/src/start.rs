@@ -1,0 +1,145 @@
+//! Starting a dyno: its directory, cgroup and network, then its shim.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+};
+
+use engine::{DynoSpec, EngineError};
+use shim::start::{StartAnswer, StartRequest, Step};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::{
+    dyno::Dyno,
+    engine::Inner,
+    network::DynoNetwork,
+    request::{Surroundings, request},
+    stacks,
+};
+
+/// What went wrong, and at what; the dyno is named by whoever knows it.
+struct Failure {
+    step: &'static str,
+    source: io::Error,
+}
+
+trait At<T> {
+    fn at(self, step: &'static str) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, step: &'static str) -> Result<T, Failure> {
+        self.map_err(|source| Failure { step, source })
+    }
+}
+
+impl Inner {
+    /// Starts a dyno whose id is reserved. A failure leaves nothing behind.
+    pub(crate) async fn start(&self, spec: DynoSpec) -> Result<Arc<Dyno>, EngineError> {
+        let stack = stacks::find(&self.cache, &spec.stack)
+            .ok_or_else(|| EngineError::UnknownStack(spec.stack.clone()))?;
+        let (id, directory) = (spec.id, self.directory_of(spec.id));
+        let network = self.network.take().await?;
+        let index = network.index;
+        match self.start_with(spec, &stack, &network).await {
+            Ok(dyno) => Ok(dyno),
+            Err(Failure { step, source }) => {
+                if let Err(error) = self.discard(&directory, &id.to_string(), index).await {
+                    tracing::warn!(dyno = %id, %error, "a failed start left something behind");
+                }
+                Err(EngineError::Start { dyno: id, step, source })
+            }
+        }
+    }
+
+    async fn start_with(
+        &self,
+        spec: DynoSpec,
+        stack: &Path,
+        network: &DynoNetwork,
+    ) -> Result<Arc<Dyno>, Failure> {
+        let directory = self.directory_of(spec.id);
+        let leaf = spec.id.to_string();
+        DirBuilder::new().mode(0o700).create(&directory).at("make its directory")?;
+        self.cgroups.create(&leaf, &spec.limits, spec.kind).at("make its cgroup")?;
+        let around = Surroundings {
+            directory: directory.clone(),
+            stack,
+            network,
+            uid_base: self.slot.uid_base(network.index),
+            cgroup: self.cgroups.place(&leaf),
+            shim_cgroup: self.cgroups.shims(),
+            views: self.cgroups.views(&leaf),
+            handed_in: &self.handed_in,
+            seccomp: &self.seccomp,
+        };
+        let request = request(spec, around).map_err(io::Error::from).at("describe it")?;
+        match run_shim(&self.shim, &request).await.at(Step::Shim.describe())? {
+            StartAnswer::Started => {}
+            StartAnswer::Failed { step, errno } => {
+                let source = io::Error::from_raw_os_error(errno);
+                return Err(Failure { step: step.describe(), source });
+            }
+        }
+        let loaded = Dyno::load(&directory).at("read its state")?;
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        Ok(Arc::new(loaded.ok_or_else(missing).at("read its state")?))
+    }
+
+    /// Removes what the host has of a dyno that does not run.
+    pub(crate) async fn discard(
+        &self,
+        directory: &Path,
+        leaf: &str,
+        index: u32,
+    ) -> Result<(), EngineError> {
+        let host = |step| move |source| EngineError::Host { step, source };
+        self.cgroups.remove(leaf).await.map_err(host("remove a dyno's cgroup"))?;
+        self.network.release(index).await?;
+        remove_directory(directory).await.map_err(host("remove a dyno's directory"))
+    }
+}
+
+/// Removes a directory that may be large, or not be there.
+pub(crate) async fn remove_directory(directory: &Path) -> io::Result<()> {
+    let condemned = condemned(directory);
+    match fs::rename(directory, &condemned) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    tokio::task::spawn_blocking(move || fs::remove_dir_all(condemned))
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// What a directory is called while it is being removed; no dyno's name.
+fn condemned(directory: &Path) -> PathBuf {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    directory.with_file_name(format!("{CONDEMNED}{name}"))
+}
+
+/// How such names begin.
+pub(crate) const CONDEMNED: &str = ".removed-";
+
+/// Gives the request to a new shim and waits for its answer.
+async fn run_shim(program: &Path, request: &StartRequest) -> io::Result<StartAnswer> {
+    let bytes = request.encode()?;
+    let mut child = Command::new(program)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A shim that refuses early closes the pipe; its answer says why.
+        drop(stdin.write_all(&bytes).await);
+    }
+    let output = child.wait_with_output().await?;
+    let no_answer = |_| io::Error::other("it ended without an answer");
+    serde_json::from_slice(&output.stdout).map_err(no_answer)
+}

@@ -1,0 +1,117 @@
+//! The files of a dyno's directory, `run/dynos/<dyno id>/`.
+//!
+//! The shim writes them; the engine reads them, also after both have been away.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::start::Place;
+
+/// JSON [`State`], there from the moment the dyno runs.
+pub const STATE: &str = "state";
+/// JSON [`Exit`], there from the moment the dyno has ended and its log is complete.
+pub const EXIT: &str = "exit";
+/// Locked (flock) by the shim as long as it lives.
+pub const LOCK: &str = "lock";
+/// The control socket.
+pub const CONTROL: &str = "ctl.sock";
+/// The log spool, a directory; see [`crate::spool`].
+pub const LOG: &str = "log";
+/// What a dyno with a terminal or pipes wrote before it ended, if nobody attached.
+pub const OUTPUT: &str = "output";
+/// What is written to `/app` without a capture.
+pub const UPPER: &str = "upper";
+/// The overlay's scratch directory.
+pub const WORK: &str = "work";
+/// `/tmp`, if it is on disk.
+pub const TMP: &str = "tmp";
+/// An empty directory that the shim mounts things on, where nobody else sees them.
+pub const MOUNTS: &str = "mounts";
+
+/// A running dyno. Holds no secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The wire version of the shim that wrote it.
+    pub version: u8,
+    /// The shim's process id.
+    pub shim: i32,
+    /// The process id, on the host, of the dyno's first process.
+    pub process: i32,
+    /// When that process began, in clock ticks since boot: tells it from a later one of its id.
+    pub process_started_ticks: u64,
+    /// When, in microseconds since the epoch.
+    pub started_at_micros: i64,
+    /// Its cgroup.
+    pub cgroup: Place,
+    /// The overlay's scratch directory, where it is not in the dyno's own directory.
+    pub capture_work: Option<PathBuf>,
+    /// The notes of the start request.
+    pub notes: serde_json::Value,
+}
+
+/// How a dyno ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The wire version of the program that wrote it.
+    pub version: u8,
+    /// Exit status, unless a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether the kernel killed a process of it for lack of memory.
+    pub is_out_of_memory: bool,
+    /// Nobody saw it end.
+    pub is_lost: bool,
+    /// When, in microseconds since the epoch.
+    pub at_micros: i64,
+    /// Processor time it used in user mode, microseconds.
+    pub user_micros: i64,
+    /// Processor time the kernel used for it, microseconds.
+    pub system_micros: i64,
+    /// Log lines that could not be kept.
+    pub dropped_lines: u64,
+}
+
+/// Writes `value` as JSON so that a reader finds all of it or nothing.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_whole(path, &serde_json::to_vec(value)?)
+}
+
+/// Writes `bytes` so that a reader finds all of them or nothing.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, bytes)?;
+    fs::rename(&fresh, path)
+}
+
+/// Reads what [`write_json`] wrote; `None` if it is not there.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The start time in the text of `/proc/<pid>/stat`, in clock ticks since boot.
+pub fn start_ticks(stat: &str) -> Option<u64> {
+    // The second field is a name in parentheses that may hold anything, so count from its end.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_ticks_are_found_behind_any_name() {
+        let fields: Vec<String> = (3..=52).map(|number| number.to_string()).collect();
+        let stat = format!("12 (a ) 1 (b) {}", fields.join(" "));
+        assert_eq!(start_ticks(&stat), Some(22));
+        assert_eq!(start_ticks("12 (sh"), None);
+    }
+}

@@ -1,0 +1,416 @@
+//! The dyno's file system, put together in a mount namespace of the shim's own.
+//!
+//! Everything that needs the host's privileges is mounted here; the dyno's first process finds it
+//! ready and only adds `/proc`. Paths inside that a layer could have made are walked without
+//! following symbolic links, because layers come from outside. Read [`prepare`] first.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File, Permissions},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::{PermissionsExt, chown, symlink},
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use shim::{
+    files,
+    start::{Access, Bind, Identity, Root, StartRequest, Step, Tmp},
+};
+
+use crate::{
+    failure::{At, Failure},
+    sys::{self, Fork},
+};
+
+/// The id that the dyno's program runs as, inside.
+pub(crate) const DYNO_ID: u32 = 1000;
+
+/// Mount flags of file systems that hold no devices and grant no privileges.
+const PLAIN: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
+/// The same as mount attributes.
+const PLAIN_ATTRIBUTES: u64 = sys::ATTR_NO_SUID | sys::ATTR_NO_DEV;
+/// Character devices: name, major, minor.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+/// Links in `/dev`.
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Most bytes in `/run`.
+const RUN_BYTES: u64 = 16 << 20;
+
+/// Mounts everything but `/proc`. Returns the root's path, in the caller's mount namespace, which
+/// must be private.
+pub(crate) fn prepare(request: &StartRequest) -> Result<PathBuf, Failure> {
+    let scratch = request.directory.join(files::MOUNTS);
+    let assembly = Assembly {
+        directory: &request.directory,
+        identity: request.identity,
+        root_directory: scratch.join("root"),
+        scratch,
+    };
+    tmpfs(&assembly.scratch, "mode=0700,size=4m").at(Step::Directory)?;
+    // Overlays are named by paths relative to here: options are a page long at most.
+    std::env::set_current_dir(&assembly.scratch).at(Step::Directory)?;
+    let owners = id_map(&layer_map(request.identity)).at(Step::Identity)?;
+    let root = &request.root;
+    assembly.mount_stack(&root.stack, &owners).at(Step::Stack)?;
+    let lowers = assembly.mount_layers(&root.layers, &owners).at(Step::Layers)?;
+    assembly.mount_app(root, &lowers).at(Step::App)?;
+    assembly.mount_system(root).at(Step::SystemMounts)?;
+    for bind in &root.binds {
+        assembly.bind(bind, &owners).at(Step::Binds)?;
+    }
+    Ok(assembly.root_directory)
+}
+
+/// Takes away what a start or a run leaves in other places than the dyno's directory.
+pub(crate) fn clean_capture(work: Option<&Path>) {
+    if let Some(work) = work {
+        // Best effort: the engine removes what is left when it forgets the dyno.
+        drop(fs::remove_dir_all(work));
+    }
+}
+
+/// Where the overlay over a capture has its scratch directory: beside it, on the same disk.
+pub(crate) fn capture_work(request: &StartRequest) -> Option<PathBuf> {
+    let capture = request.root.capture.as_deref()?;
+    let mut name = OsStr::new(".work-").to_owned();
+    name.push(request.directory.file_name()?);
+    Some(capture.parent()?.join(name))
+}
+
+struct Assembly<'request> {
+    directory: &'request Path,
+    identity: Identity,
+    scratch: PathBuf,
+    root_directory: PathBuf,
+}
+
+impl Assembly<'_> {
+    fn mount_stack(&self, stack: &Path, owners: &OwnedFd) -> io::Result<()> {
+        fs::create_dir(&self.root_directory)?;
+        let attributes = PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY;
+        show(stack, &self.root_directory, attributes, Some(owners))
+    }
+
+    /// Returns the lower directories as an overlay wants them, topmost first.
+    fn mount_layers(&self, layers: &[PathBuf], owners: &OwnedFd) -> io::Result<String> {
+        let mut lowers = Vec::new();
+        for (number, layer) in layers.iter().enumerate() {
+            let name = number.to_string();
+            let place = self.scratch.join(&name);
+            fs::create_dir(&place)?;
+            show(layer, &place, PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY, Some(owners))?;
+            lowers.insert(0, name);
+        }
+        if lowers.is_empty() {
+            fs::create_dir(self.scratch.join("none"))?;
+            lowers.push("none".to_owned());
+        }
+        Ok(lowers.join(":"))
+    }
+
+    fn mount_app(&self, root: &Root, lowers: &str) -> io::Result<()> {
+        let place = self.scratch.join("upper");
+        fs::create_dir(&place)?;
+        let (upper, work, redirect) = if let Some(capture) = &root.capture {
+            let parent = capture.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            let work = format!(".work-{}", name_of(self.directory)?);
+            fs::create_dir(parent.join(&work))?;
+            let owner = Some(self.identity.layer_owner);
+            chown(capture, owner, owner)?;
+            show(parent, &place, PLAIN_ATTRIBUTES, Some(&id_map(&capture_map(self.identity))?))?;
+            // A directory renamed in a layer must not refer to the layers that were below it.
+            (name_of(capture)?, work, "off")
+        } else {
+            let owner = Some(self.identity.base + DYNO_ID);
+            fs::create_dir(self.directory.join(files::UPPER))?;
+            fs::create_dir(self.directory.join(files::WORK))?;
+            chown(self.directory.join(files::UPPER), owner, owner)?;
+            show(self.directory, &place, PLAIN_ATTRIBUTES, None)?;
+            (files::UPPER.to_owned(), files::WORK.to_owned(), "on")
+        };
+        let options = format!(
+            "lowerdir={lowers},upperdir=upper/{},workdir=upper/{},redirect_dir={redirect},\
+             index=off,metacopy=off,xino=off,volatile",
+            escape(&upper),
+            escape(&work)
+        );
+        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)
+    }
+
+    fn mount_system(&self, root: &Root) -> io::Result<()> {
+        let base = self.identity.base;
+        let dyno = base + DYNO_ID;
+        self.mount_dev(root.shared_memory_bytes)?;
+        let run = format!("mode=0755,size={RUN_BYTES},uid={dyno},gid={dyno}");
+        tmpfs(&self.inside("run"), &run)?;
+        match root.tmp {
+            Tmp::Memory(bytes) => {
+                let options = format!("mode=1777,size={bytes},uid={base},gid={base}");
+                tmpfs(&self.inside("tmp"), &options)?;
+            }
+            Tmp::Disk => {
+                let place = self.directory.join(files::TMP);
+                fs::create_dir(&place)?;
+                fs::set_permissions(&place, Permissions::from_mode(0o1777))?;
+                chown(&place, Some(base), Some(base))?;
+                show(&place, &self.inside("tmp"), PLAIN_ATTRIBUTES, None)?;
+            }
+        }
+        let etc = self.scratch.join("etc");
+        fs::create_dir(&etc)?;
+        chown(&etc, Some(base), Some(base))?;
+        for (name, content) in &root.etc {
+            let path = etc.join(name);
+            if path.parent() != Some(&etc) {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+            fs::write(&path, content)?;
+            chown(&path, Some(base), Some(base))?;
+        }
+        let flags = PLAIN | libc::MS_RDONLY;
+        sys::mount("overlay", &self.inside("etc"), "overlay", flags, "lowerdir=etc:root/etc")
+    }
+
+    fn mount_dev(&self, shared_memory_bytes: u64) -> io::Result<()> {
+        let base = self.identity.base;
+        let dev = self.inside("dev");
+        let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+        let options = format!("mode=0755,size=64k,uid={base},gid={base}");
+        sys::mount("tmpfs", &dev, "tmpfs", flags, &options)?;
+        for (name, major, minor) in DEVICES {
+            let path = dev.join(name);
+            sys::make_device(&path, major, minor)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+        }
+        for (name, target) in DEVICE_LINKS {
+            symlink(target, dev.join(name))?;
+        }
+        for name in ["pts", "shm"] {
+            fs::create_dir(dev.join(name))?;
+        }
+        let options = format!("ptmxmode=0666,mode=0620,gid={}", base + 5);
+        sys::mount("devpts", &dev.join("pts"), "devpts", flags, &options)?;
+        let flags = PLAIN | libc::MS_NOEXEC;
+        let options = format!("mode=1777,size={shared_memory_bytes}");
+        sys::mount("tmpfs", &dev.join("shm"), "tmpfs", flags, &options)
+    }
+
+    fn bind(&self, bind: &Bind, owners: &OwnedFd) -> io::Result<()> {
+        let is_directory = fs::metadata(&bind.source)?.is_dir();
+        let target = self.place_for(&bind.target, is_directory)?;
+        let (attributes, owners) = match bind.access {
+            Access::ReadWrite => (0, Some(owners)),
+            Access::ReadOnly => (sys::ATTR_READ_ONLY, Some(owners)),
+            Access::Unmapped => (sys::ATTR_READ_ONLY, None),
+        };
+        show_at(&bind.source, &target, PLAIN_ATTRIBUTES | attributes, owners)
+    }
+
+    /// The entry at `target` inside, made where it is missing.
+    fn place_for(&self, target: &Path, is_directory: bool) -> io::Result<OwnedFd> {
+        let refused = || io::Error::from_raw_os_error(libc::EINVAL);
+        let names: Vec<&OsStr> = target
+            .components()
+            .skip(1)
+            .map(|component| match component {
+                Component::Normal(name) => Ok(name),
+                _ => Err(refused()),
+            })
+            .collect::<io::Result<_>>()?;
+        if !target.is_absolute() || names.is_empty() {
+            return Err(refused());
+        }
+        let mut place = OwnedFd::from(File::open(&self.root_directory)?);
+        for (depth, name) in names.iter().enumerate() {
+            let is_directory = is_directory || depth + 1 < names.len();
+            place = match sys::open_entry(place.as_fd(), name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.make_entry(place, name, is_directory)?
+                }
+                other => other?,
+            };
+        }
+        Ok(place)
+    }
+
+    fn make_entry(
+        &self,
+        parent: OwnedFd,
+        name: &OsStr,
+        is_directory: bool,
+    ) -> io::Result<OwnedFd> {
+        let make = |parent: &OwnedFd| {
+            if is_directory {
+                sys::make_directory(parent.as_fd(), name)
+            } else {
+                sys::make_file(parent.as_fd(), name)
+            }
+        };
+        let parent = match make(&parent) {
+            Err(error) if error.raw_os_error() == Some(libc::EROFS) => {
+                let parent = self.cover(&parent)?;
+                make(&parent)?;
+                parent
+            }
+            other => other.map(|()| parent)?,
+        };
+        let made = sys::open_entry(parent.as_fd(), name)?;
+        let owner = Some(self.identity.base + DYNO_ID);
+        match chown(descriptor_path(&made), owner, owner) {
+            // Over a capture only the layer owner and root exist, and root's own will do.
+            Err(error) if error.raw_os_error() != Some(libc::EOVERFLOW) => Err(error),
+            _ => Ok(made),
+        }
+    }
+
+    /// Lays something writable over an empty directory of the stack.
+    fn cover(&self, directory: &OwnedFd) -> io::Result<OwnedFd> {
+        let path = descriptor_path(directory);
+        if fs::read_dir(&path)?.next().is_some() {
+            return Err(io::Error::from_raw_os_error(libc::EROFS));
+        }
+        let base = self.identity.base;
+        let real = fs::read_link(&path)?;
+        tmpfs(&path, &format!("mode=0755,size=64k,uid={base},gid={base}"))?;
+        Ok(File::open(real)?.into())
+    }
+
+    fn inside(&self, name: &str) -> PathBuf {
+        self.root_directory.join(name)
+    }
+}
+
+fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
+    sys::mount("tmpfs", target, "tmpfs", PLAIN, options)
+}
+
+/// Shows the host's `source` at `target` with the given attributes and owners.
+fn show(
+    source: &Path,
+    target: &Path,
+    attributes: u64,
+    owners: Option<&OwnedFd>,
+) -> io::Result<()> {
+    show_at(source, &File::open(target)?.into(), attributes, owners)
+}
+
+fn show_at(
+    source: &Path,
+    target: &OwnedFd,
+    attributes: u64,
+    owners: Option<&OwnedFd>,
+) -> io::Result<()> {
+    let tree = sys::open_tree(source, false)?;
+    sys::set_mount_attributes(tree.as_fd(), attributes, owners.map(AsFd::as_fd))?;
+    sys::move_mount(tree.as_fd(), target.as_fd())
+}
+
+fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+}
+
+fn name_of(path: &Path) -> io::Result<String> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    Ok(name.ok_or(io::ErrorKind::InvalidInput)?.to_owned())
+}
+
+/// A name as overlay options take it.
+fn escape(name: &str) -> String {
+    let mut escaped = String::new();
+    for character in name.chars() {
+        if matches!(character, '\\' | ',' | ':') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// The dyno's ids: the shape of `/proc/<pid>/uid_map`, id inside, id on the host, count.
+pub(crate) fn dyno_map(identity: Identity) -> String {
+    let Identity { base, count, .. } = identity;
+    format!("0 {base} {}\n65534 {} 1\n", count - 1, base + count - 1)
+}
+
+/// How owners on disk are shown to the dyno: root and system ids as they are, the layer owner as
+/// the dyno's own id.
+fn layer_map(identity: Identity) -> String {
+    let Identity { base, count, layer_owner } = identity;
+    let (own, next) = (base + DYNO_ID, DYNO_ID + 1);
+    format!(
+        "0 {base} {DYNO_ID}\n{layer_owner} {own} 1\n{next} {} {}\n65534 {} 1\n",
+        base + next,
+        count - 1 - next,
+        base + count - 1
+    )
+}
+
+/// How a capture keeps owners: the dyno's own id as the layer owner. Root is there for the
+/// overlay's own scratch files.
+fn capture_map(identity: Identity) -> String {
+    format!("0 0 1\n{} {} 1\n", identity.layer_owner, identity.base + DYNO_ID)
+}
+
+/// A user namespace with this map, for mounts to map owners through.
+fn id_map(map: &str) -> io::Result<OwnedFd> {
+    match sys::clone(libc::CLONE_NEWUSER, None)? {
+        Fork::Child => {
+            // It exists only for its namespace to be opened, and is killed then.
+            drop(sys::process_option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong));
+            loop {
+                drop(sys::poll(&mut [], None));
+            }
+        }
+        Fork::Parent { child, .. } => {
+            let process = PathBuf::from(format!("/proc/{child}"));
+            let opened = write_maps(&process, map).and_then(|()| File::open(process.join("ns/user")));
+            sys::kill(child, libc::SIGKILL)?;
+            sys::wait(child, true)?;
+            Ok(opened?.into())
+        }
+    }
+}
+
+/// Sets the user and group ids of a new user namespace.
+pub(crate) fn write_maps(process: &Path, map: &str) -> io::Result<()> {
+    fs::write(process.join("uid_map"), map)?;
+    fs::write(process.join("gid_map"), map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Identity = Identity { base: 500_000, count: 2048, layer_owner: 900_000 };
+
+    #[test]
+    fn ids_are_mapped_into_the_dynos_own_range() {
+        assert_eq!(dyno_map(IDENTITY), "0 500000 2047\n65534 502047 1\n");
+        assert_eq!(
+            layer_map(IDENTITY),
+            "0 500000 1000\n900000 501000 1\n1001 501001 1046\n65534 502047 1\n"
+        );
+        assert_eq!(capture_map(IDENTITY), "0 0 1\n900000 501000 1\n");
+    }
+
+    #[test]
+    fn overlay_options_are_escaped() {
+        assert_eq!(escape("a:b,c\\d"), "a\\:b\\,c\\\\d");
+    }
+}

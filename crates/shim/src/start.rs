@@ -1,0 +1,298 @@
+//! How a dyno is asked for: one request on the shim's standard input, one answer on its output.
+//!
+//! The request holds config vars, so it never touches a disk. Its shape is one version byte and
+//! then JSON until end of file; the answer is one line of JSON.
+
+use std::{collections::BTreeMap, io, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::VERSION;
+
+/// Everything the shim must know to start one dyno.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// The dyno's own directory on the host: state, control socket, log, exit record.
+    pub directory: PathBuf,
+    /// Its host name inside.
+    pub hostname: String,
+    /// Program and arguments; the program is looked up in the environment's `PATH`.
+    pub command: Vec<String>,
+    /// The complete environment.
+    pub environment: BTreeMap<String, String>,
+    /// Which host ids it runs under.
+    pub identity: Identity,
+    /// What it sees as its file system.
+    pub root: Root,
+    /// The cgroup it runs in.
+    pub cgroup: Place,
+    /// The cgroup the shim itself moves to, out of the server's.
+    pub shim_cgroup: Place,
+    /// The network namespace to join; without one it has a network of its own with nothing in it.
+    pub netns: Option<PathBuf>,
+    /// Where input and output lead.
+    pub stdio: Stdio,
+    /// How it ranks among others when the host is short of something.
+    pub rank: Rank,
+    /// The most files it may hold open.
+    pub open_files: u64,
+    /// The seccomp filter: classic BPF instructions, each packed as
+    /// `code << 48 | jt << 40 | jf << 32 | k`.
+    pub seccomp: Vec<u64>,
+    /// The caller's notes, copied into [`crate::files::State`].
+    pub notes: serde_json::Value,
+}
+
+/// User and group ids. Inside, ids 0 to `count - 2` and 65534 exist; the program runs as 1000.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Identity {
+    /// The host id that 0 inside stands for.
+    pub base: u32,
+    /// How many host ids belong to the dyno; the last one is 65534 inside.
+    pub count: u32,
+    /// The id that files of layers have on disk; inside they belong to 1000.
+    pub layer_owner: u32,
+}
+
+/// A dyno's file system.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Root {
+    /// The root directory, shown read-only.
+    pub stack: PathBuf,
+    /// Directories that make up `/app`, lowest first.
+    pub layers: Vec<PathBuf>,
+    /// The directory that keeps what is written below `/app`; otherwise that is thrown away.
+    pub capture: Option<PathBuf>,
+    /// More of the host's directories and files.
+    pub binds: Vec<Bind>,
+    /// Small files laid over `/etc`: name → content.
+    pub etc: BTreeMap<String, String>,
+    /// Where `/tmp` lives.
+    pub tmp: Tmp,
+    /// Most bytes in `/dev/shm`.
+    pub shared_memory_bytes: u64,
+}
+
+/// A host directory or file shown inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bind {
+    /// On the host.
+    pub source: PathBuf,
+    /// Inside, absolute.
+    pub target: PathBuf,
+    /// What may be done with it.
+    pub access: Access,
+}
+
+/// What a dyno may do with a bind, and how its owners are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Read and write, as the owner of layers.
+    ReadWrite,
+    /// Read, as the owner of layers.
+    ReadOnly,
+    /// Read a file system that cannot map ids, such as cgroups.
+    Unmapped,
+}
+
+/// Where `/tmp` lives.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tmp {
+    /// In memory, which counts as the dyno's; at most this many bytes.
+    Memory(u64),
+    /// On disk, beside the dyno's state.
+    Disk,
+}
+
+/// A cgroup, by the ways to join and watch it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// A version 2 directory, to be born into.
+    pub into: Option<PathBuf>,
+    /// Version 1 `tasks` files, to move into.
+    pub tasks: Vec<PathBuf>,
+    /// A file with an `oom_kill N` line.
+    pub memory_events: Option<PathBuf>,
+    /// Every directory of it, to be removed when the dyno has ended.
+    pub directories: Vec<PathBuf>,
+}
+
+/// How a dyno ranks when the host is short of something.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Rank {
+    /// 0 to 19; higher yields processor time and input/output.
+    pub nice: i32,
+    /// 0 to 1000; higher is killed first when the host runs out of memory.
+    pub oom_score: i32,
+}
+
+/// Where standard input, output and error lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdio {
+    /// Lines to the log spool; empty input.
+    Logged,
+    /// A pseudo-terminal.
+    Terminal {
+        /// Width in characters.
+        columns: u16,
+        /// Height in lines.
+        lines: u16,
+    },
+    /// Pipes, output and error joined.
+    Pipes,
+}
+
+/// The shim's one answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAnswer {
+    /// The program runs, and the dyno's directory says so.
+    Started,
+    /// It does not, and nothing of it is left but what the caller made.
+    Failed {
+        /// What was being done.
+        step: Step,
+        /// The host's answer.
+        errno: i32,
+    },
+}
+
+/// The steps of a start that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Reading the request.
+    Request,
+    /// Leaving the server's session and cgroup.
+    Detach,
+    /// Files in the dyno's directory.
+    Directory,
+    /// User namespaces for id-mapped mounts.
+    Identity,
+    /// The stack.
+    Stack,
+    /// The layers.
+    Layers,
+    /// `/app`.
+    App,
+    /// `/dev`, `/tmp`, `/run` and `/etc`.
+    SystemMounts,
+    /// Binds.
+    Binds,
+    /// The network namespace.
+    Network,
+    /// Pipes or a terminal.
+    Stdio,
+    /// Namespaces and the first process.
+    Namespaces,
+    /// The cgroup.
+    Cgroup,
+    /// Entering the new root.
+    Root,
+    /// `/proc`.
+    Proc,
+    /// Limits, ids and capabilities.
+    Privileges,
+    /// The system call filter.
+    Seccomp,
+    /// Running the program.
+    Command,
+    /// The shim ended without an answer.
+    Shim,
+}
+
+impl Step {
+    const ALL: [Self; 19] = [
+        Self::Request,
+        Self::Detach,
+        Self::Directory,
+        Self::Identity,
+        Self::Stack,
+        Self::Layers,
+        Self::App,
+        Self::SystemMounts,
+        Self::Binds,
+        Self::Network,
+        Self::Stdio,
+        Self::Namespaces,
+        Self::Cgroup,
+        Self::Root,
+        Self::Proc,
+        Self::Privileges,
+        Self::Seccomp,
+        Self::Command,
+        Self::Shim,
+    ];
+
+    /// What was being done, for a person.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Request => "read the start request",
+            Self::Detach => "leave the server's session",
+            Self::Directory => "write to the dyno's directory",
+            Self::Identity => "map user ids",
+            Self::Stack => "mount the stack",
+            Self::Layers => "mount the layers",
+            Self::App => "mount /app",
+            Self::SystemMounts => "mount /dev, /tmp, /run and /etc",
+            Self::Binds => "bind host directories",
+            Self::Network => "join its network namespace",
+            Self::Stdio => "make its pipes or terminal",
+            Self::Namespaces => "make its namespaces",
+            Self::Cgroup => "join its cgroup",
+            Self::Root => "enter its root directory",
+            Self::Proc => "mount /proc",
+            Self::Privileges => "drop privileges",
+            Self::Seccomp => "install the system call filter",
+            Self::Command => "run its command",
+            Self::Shim => "run the shim",
+        }
+    }
+
+    /// The step as one byte.
+    pub fn to_byte(self) -> u8 {
+        let position = Self::ALL.iter().position(|step| *step == self);
+        position.and_then(|position| u8::try_from(position).ok()).unwrap_or(u8::MAX)
+    }
+
+    /// The step of a byte made by [`Step::to_byte`].
+    pub fn from_byte(byte: u8) -> Self {
+        Self::ALL.get(usize::from(byte)).copied().unwrap_or(Self::Shim)
+    }
+}
+
+impl StartRequest {
+    /// As it goes over the pipe.
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, self)?;
+        Ok(bytes)
+    }
+
+    /// The request in `bytes`.
+    ///
+    /// # Errors
+    /// `InvalidData` for another version or a malformed request.
+    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
+        match bytes.split_first() {
+            Some((&VERSION, json)) => Ok(serde_json::from_slice(json)?),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_survives_being_a_byte() {
+        for step in Step::ALL {
+            assert_eq!(Step::from_byte(step.to_byte()), step);
+        }
+        assert_eq!(Step::from_byte(200), Step::Shim);
+    }
+}
