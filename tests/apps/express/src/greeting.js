@@ -1,0 +1,1 @@
+export const greeting = (dyno) => `Hello from ${dyno}`;
