@@ -224,3 +224,24 @@ async fn an_old_client_gets_an_unchunked_answer() {
     assert!(!response.contains("content-length"), "{response}");
     assert_eq!(body(&response), "5\r\nhello\r\n0\r\n\r\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_reach_a_client_that_takes_them() {
+    let mut bench = Bench::new().await;
+    let dyno = Dyno::saying(
+        "web.1",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+         5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+    )
+    .await;
+    bench.serve(&[&dyno]).await;
+    let request =
+        format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n");
+    let response = exchange(bench.http(), &request).await;
+    assert_eq!(body(&response), "5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n");
+    // A client that did not ask for them gets the body alone.
+    assert_eq!(
+        body(&get(bench.http(), "/").await),
+        "5\r\nhello\r\n0\r\n\r\n"
+    );
+}
