@@ -132,15 +132,14 @@ impl Platform {
             return Ok(account);
         }
         let change = system_change("first start");
-        let account = match self.store.account_by_email(email).await? {
-            Some(account) => account,
-            None => {
-                let new = NewAccount {
-                    email: email.to_owned(),
-                    password_hash: None,
-                };
-                self.store.create_account(&change, &new).await?
-            }
+        let account = if let Some(account) = self.store.account_by_email(email).await? {
+            account
+        } else {
+            let new = NewAccount {
+                email: email.to_owned(),
+                password_hash: None,
+            };
+            self.store.create_account(&change, &new).await?
         };
         let new = NewAuthorization {
             account: account.id,

@@ -50,7 +50,9 @@ fn location(text: &str) -> Result<String> {
     let text = text.trim();
     let name = text.strip_prefix("urn:buildpack:").unwrap_or(text);
     let is_word = |word: &str| {
-        !word.is_empty()
+        word.bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
             && word
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

@@ -67,7 +67,9 @@ async fn stage(platform: &Platform, row: &Dyno) -> Result<Stage> {
             state: engine::DynoState::Ended(exit),
             ..
         }) => {
-            platform.watch(row);
+            if !is_log_read(platform, row).await? {
+                platform.watch(row);
+            }
             Ok(Stage::Ended {
                 status: exit.status(),
                 is_out_of_memory: exit.is_out_of_memory,
@@ -81,6 +83,17 @@ async fn stage(platform: &Platform, row: &Dyno) -> Result<Stage> {
         }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether nothing of an ended dyno's log is left to take in. Watching one again for no reason
+/// would keep a one-off dyno from ever being tidied up.
+async fn is_log_read(platform: &Platform, row: &Dyno) -> Result<bool> {
+    if row.attach {
+        return Ok(true);
+    }
+    let after = platform.logs.cursor(row.app, row.id).await?;
+    let rest = platform.engine.read_log(row.id, after).await?;
+    Ok(rest.ended && rest.records.is_empty())
 }
 
 /// Writes a dyno's end into its row and the app's log, once.

@@ -1,0 +1,162 @@
+//! From the `Authorization` header to an account.
+//!
+//! `Bearer TOKEN`, or `Basic` whose password is the token whatever the user name says: git,
+//! heroku-go and others send it so. Only making a token takes an account's password as well.
+
+use std::net::SocketAddr;
+
+use api::{authorizations::Scope, ids::AuthorizationId};
+use axum::extract::{ConnectInfo, Request};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, header};
+use platform::{
+    Caller,
+    authorize::{Action, Bearer},
+};
+use store::Account;
+
+use super::{HttpState, error::Refusal, route};
+
+/// Marks a request of one of the server's own front doors, and says which: `git`.
+#[derive(Clone, Copy, Debug)]
+pub struct InProcess(pub &'static str);
+
+/// What an `Authorization` header holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Credentials {
+    Token(String),
+    Password { user: String, password: String },
+}
+
+/// What a request says of who sends it, taken out of it.
+pub(super) struct Asking {
+    credentials: Credentials,
+    origin: String,
+    request_id: String,
+    cause: String,
+}
+
+impl Asking {
+    pub(super) fn of(request: &Request) -> Result<Self, Refusal> {
+        Ok(Self {
+            credentials: credentials(request.headers()).ok_or(Refusal::NoCredentials)?,
+            origin: origin(request),
+            request_id: route::request_id(request),
+            cause: route::cause(request),
+        })
+    }
+
+    fn into_bearer(
+        self,
+        account: Account,
+        scopes: Vec<Scope>,
+        authorization: Option<AuthorizationId>,
+    ) -> Bearer {
+        let caller = Caller {
+            account: account.id,
+            email: account.email,
+            origin: self.origin,
+            request_id: self.request_id,
+            cause: self.cause,
+        };
+        Bearer {
+            caller,
+            scopes,
+            authorization,
+        }
+    }
+}
+
+/// Who asks. The app is not looked at here.
+pub(super) async fn bearer(
+    state: &HttpState,
+    action: Action,
+    asking: Asking,
+) -> Result<Bearer, Refusal> {
+    let platform = &state.platform;
+    let takes_password = action == Action::CreateAuthorization;
+    let (user, secret) = match &asking.credentials {
+        Credentials::Token(token) => (None, token),
+        Credentials::Password { user, password } => (Some(user), password),
+    };
+    if let Some((account, grant)) = platform.token_holder(secret).await? {
+        let is_named = user.is_none_or(|user| account.email.eq_ignore_ascii_case(user));
+        if is_named || !takes_password {
+            return Ok(asking.into_bearer(account, grant.scope, Some(grant.id)));
+        }
+    }
+    let Some(user) = user.filter(|_| takes_password) else {
+        return Err(platform::Error::Unauthorized.into());
+    };
+    state
+        .sign_ins
+        .take(&user.to_ascii_lowercase(), platform.now(), true)?;
+    let account = platform.password_holder(user, secret).await?;
+    Ok(asking.into_bearer(account, vec![Scope::Global], None))
+}
+
+/// Whether the request comes from one of the server's own front doors.
+pub(super) fn is_in_process(request: &Request) -> bool {
+    request.extensions().get::<InProcess>().is_some()
+}
+
+/// Where a request comes from, for the record.
+pub(super) fn origin(request: &Request) -> String {
+    let extensions = request.extensions();
+    if let Some(InProcess(door)) = extensions.get::<InProcess>() {
+        return (*door).to_owned();
+    }
+    extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(
+        || "unknown".to_owned(),
+        |ConnectInfo(address)| address.ip().to_string(),
+    )
+}
+
+fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = header.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return (!rest.is_empty()).then(|| Credentials::Token(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    (!password.is_empty()).then(|| Credentials::Password {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(header: &str, expected: Option<&Credentials>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, header.parse().unwrap());
+        assert_eq!(credentials(&headers).as_ref(), expected, "{header}");
+    }
+
+    #[test]
+    fn every_form_of_credentials() {
+        let password = |user: &str, password: &str| Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let token = Credentials::Token("abc".to_owned());
+        let encoded = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        check("Bearer abc", Some(&token));
+        check("bearer  abc ", Some(&token));
+        check(&encoded("a@b.c:x:y"), Some(&password("a@b.c", "x:y")));
+        check(
+            &encoded(":token").replace("Basic", "basic"),
+            Some(&password("", "token")),
+        );
+        for refused in ["", "Bearer", "Bearer ", "Basic !", "Basic YTo=", "Digest x"] {
+            check(refused, None);
+        }
+    }
+}

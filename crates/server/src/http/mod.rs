@@ -1,0 +1,182 @@
+//! The Platform API over HTTP: one table of routes, one guard, thin handlers.
+//!
+//! It must not decide anything: handlers say in the API's words what the platform answers. Read
+//! [`table`], then [`route`]; one file per resource. Others mount [`routes`].
+
+mod accounts;
+mod app_features;
+mod apps;
+mod authenticate;
+mod authorizations;
+mod buildpack_installations;
+mod buildpack_registry;
+mod builds;
+mod collaborators;
+mod config_vars;
+mod domains;
+mod dynos;
+mod error;
+mod etag;
+mod extract;
+mod formations;
+mod headers;
+mod log_sessions;
+mod range;
+mod rate_limits;
+mod regions;
+mod releases;
+mod route;
+mod sign_in;
+mod slugs;
+mod sources;
+mod stacks;
+mod status;
+mod streams;
+mod vacant;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef, middleware::from_fn};
+use platform::Platform;
+
+pub use self::{authenticate::InProcess, error::Refusal, rate_limits::RateLimits};
+use self::{route::Route, sign_in::SignIns};
+
+/// Requests per hour and account, unless configured otherwise. Heroku allows 4500; here the
+/// dashboard and tools share the machine with nobody.
+const REQUESTS_PER_HOUR: u32 = 36_000;
+/// Wrong or right passwords per email address and hour.
+const SIGN_INS_PER_HOUR: u32 = 30;
+
+/// What every handler may use. Cloning shares it.
+#[derive(Clone)]
+pub struct HttpState {
+    platform: Platform,
+    requests: Arc<RateLimits>,
+    /// Attempts at passwords.
+    sign_ins: Arc<RateLimits>,
+    browser_sign_ins: SignIns,
+}
+
+impl HttpState {
+    /// For one platform.
+    pub fn new(platform: Platform) -> Self {
+        Self {
+            platform,
+            requests: Arc::new(RateLimits::new(REQUESTS_PER_HOUR, 3600)),
+            sign_ins: Arc::new(RateLimits::new(SIGN_INS_PER_HOUR, 3600)),
+            browser_sign_ins: SignIns::default(),
+        }
+    }
+}
+
+impl FromRef<HttpState> for Platform {
+    fn from_ref(state: &HttpState) -> Self {
+        state.platform.clone()
+    }
+}
+
+/// Every route of the API.
+pub fn table() -> Vec<Route> {
+    [
+        accounts::routes(),
+        app_features::routes(),
+        apps::routes(),
+        authorizations::routes(),
+        builds::routes(),
+        buildpack_installations::routes(),
+        buildpack_registry::routes(),
+        collaborators::routes(),
+        config_vars::routes(),
+        domains::routes(),
+        dynos::routes(),
+        formations::routes(),
+        log_sessions::routes(),
+        rate_limits::routes(),
+        regions::routes(),
+        releases::routes(),
+        sign_in::routes(),
+        slugs::routes(),
+        sources::routes(),
+        stacks::routes(),
+        status::routes(),
+        streams::routes(),
+        vacant::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The whole API. Requests should carry `ConnectInfo<SocketAddr>`, or [`InProcess`].
+pub fn routes(state: HttpState) -> Router {
+    table()
+        .into_iter()
+        .fold(Router::new(), |router, route| {
+            route.register(router, &state)
+        })
+        .fallback(unknown)
+        .layer(from_fn(etag::revalidate))
+        .layer(from_fn(headers::common))
+        .with_state(state)
+}
+
+async fn unknown() -> Refusal {
+    Refusal::UnknownEndpoint
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use platform::authorize::Action;
+
+    use super::*;
+
+    #[test]
+    fn routes_of_apps_are_guarded_as_such() {
+        for route in table() {
+            let names_app = route.path.contains("{app}");
+            assert_eq!(
+                names_app,
+                route.action.is_of_app(),
+                "{} {}",
+                route.method,
+                route.path
+            );
+        }
+    }
+
+    #[test]
+    fn public_routes_are_these() {
+        let public: BTreeSet<String> = table()
+            .iter()
+            .filter(|route| route.action.is_public())
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        insta::assert_snapshot!(public.into_iter().collect::<Vec<_>>().join("\n"), @r"
+        GET /api/v4/current-status
+        GET /auth/browser/{id}
+        GET /auth/cli/{id}
+        GET /buildpacks
+        GET /buildpacks/{name}
+        GET /buildpacks/{name}/revisions
+        GET /logs/{session}/{secret}
+        GET /sources/{source}/{secret}
+        GET /streams/{id}/{secret}
+        POST /auth
+        POST /auth/browser/{id}
+        PUT /sources/{source}/{secret}
+        ");
+    }
+
+    #[test]
+    fn every_action_has_a_route() {
+        let used: Vec<Action> = table().iter().map(|route| route.action).collect();
+        let unused: Vec<_> = Action::ALL
+            .iter()
+            .filter(|action| !used.contains(action))
+            .collect();
+        assert!(unused.is_empty(), "{unused:?}");
+    }
+}

@@ -1,0 +1,274 @@
+//! `/auth`: `heroku login` through a browser.
+//!
+//! The CLI begins a sign-in, opens its page in a browser and waits; the person signs in on that
+//! page, and the waiting CLI gets a new token. A sign-in is known by an id in the page's URL and a
+//! secret that only the CLI has; it is kept in memory, for ten minutes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::{authorizations::NewAuthorization, clock::Time};
+use axum::{
+    Json,
+    body::to_bytes,
+    extract::{Query, Request, State},
+    response::{Html, IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, Uri, header};
+use platform::{Caller, Platform, authorize::Action};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{
+    HttpState, authenticate,
+    error::Refusal,
+    extract::{Body, Path},
+    route::{self, Route},
+};
+
+/// A sign-in that nobody finished is forgotten.
+const LIFETIME: Duration = Duration::from_mins(10);
+/// The CLI asks again when it gets no answer in this time.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// More at once are refused.
+const MOST_PENDING: usize = 100;
+/// Tokens made so last a year, as Heroku's do.
+const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
+const FORM_LIMIT_BYTES: usize = 16 * 1024;
+
+/// Sign-ins that wait for their person. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SignIns(Arc<Mutex<HashMap<Uuid, Pending>>>);
+
+#[derive(Clone, Debug)]
+struct Pending {
+    description: String,
+    secret: String,
+    begun_at: Time,
+    token: watch::Sender<Option<String>>,
+}
+
+impl SignIns {
+    fn begin(&self, description: String, now: Time) -> Option<(Uuid, String)> {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.retain(|_, sign_in| now.since(sign_in.begun_at) < LIFETIME);
+        if pending.len() >= MOST_PENDING {
+            return None;
+        }
+        let (id, secret) = (
+            Uuid::new_v4(),
+            format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
+        );
+        let token = watch::channel(None).0;
+        let sign_in = Pending {
+            description,
+            secret: secret.clone(),
+            begun_at: now,
+            token,
+        };
+        pending.insert(id, sign_in);
+        Some((id, secret))
+    }
+
+    fn find(&self, id: Uuid, now: Time) -> Result<Pending, Refusal> {
+        let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = pending
+            .get(&id)
+            .filter(|sign_in| now.since(sign_in.begun_at) < LIFETIME);
+        found.cloned().ok_or(Refusal::Unknown("sign-in"))
+    }
+
+    fn end(&self, id: Uuid) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::post("/auth", Action::SignIn, begin),
+        Route::get("/auth/browser/{id}", Action::SignIn, page),
+        Route::post("/auth/browser/{id}", Action::SignIn, submit),
+        Route::get("/auth/cli/{id}", Action::SignIn, wait),
+    ]
+}
+
+#[derive(Deserialize)]
+struct Begin {
+    #[serde(default)]
+    description: String,
+}
+
+async fn begin(
+    State(state): State<HttpState>,
+    Body(begin): Body<Begin>,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let now = state.platform.now();
+    let begun = state.browser_sign_ins.begin(begin.description, now);
+    let (id, secret) = begun.ok_or(Refusal::RateLimited)?;
+    let urls = json!({
+        "browser_url": format!("/auth/browser/{id}"),
+        "cli_url": format!("/auth/cli/{id}"),
+        "token": secret,
+    });
+    Ok((StatusCode::CREATED, Json(urls)))
+}
+
+async fn page(State(state): State<HttpState>, Path(id): Path<Uuid>) -> Result<Response, Refusal> {
+    let sign_in = state.browser_sign_ins.find(id, state.platform.now())?;
+    Ok(form(&sign_in.description, "").into_response())
+}
+
+#[derive(Deserialize)]
+struct Form {
+    email: String,
+    password: String,
+}
+
+async fn submit(
+    State(state): State<HttpState>,
+    Path(id): Path<Uuid>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let now = state.platform.now();
+    let sign_in = state.browser_sign_ins.find(id, now)?;
+    let origin = authenticate::origin(&request);
+    let (cause, request_id) = (route::cause(&request), route::request_id(&request));
+    let body = to_bytes(request.into_body(), FORM_LIMIT_BYTES).await;
+    let form_fields = fields(&body.map_err(|_| Refusal::BodyTooLong)?)?;
+    state
+        .sign_ins
+        .take(&form_fields.email.to_ascii_lowercase(), now, true)?;
+    let Ok(account) = holder(&state.platform, &form_fields).await else {
+        let page = form(
+            &sign_in.description,
+            "That email address and password do not fit.",
+        );
+        return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+    };
+    let caller = Caller {
+        account: account.id,
+        email: account.email,
+        origin,
+        request_id,
+        cause,
+    };
+    let new = NewAuthorization {
+        description: Some(sign_in.description.clone()),
+        expires_in: Some(TOKEN_SECONDS),
+        scope: None,
+    };
+    let (_, token) = state.platform.create_authorization(&caller, new).await?;
+    sign_in.token.send_replace(Some(token));
+    Ok(
+        document("<h1>Signed in</h1><p>You can close this page and go back to your terminal.</p>")
+            .into_response(),
+    )
+}
+
+async fn holder(platform: &Platform, form: &Form) -> platform::Result<store::Account> {
+    match platform.token_holder(&form.password).await? {
+        Some((account, grant))
+            if account.email.eq_ignore_ascii_case(&form.email)
+                && grant.scope.contains(&api::authorizations::Scope::Global) =>
+        {
+            Ok(account)
+        }
+        _ => platform.password_holder(&form.email, &form.password).await,
+    }
+}
+
+fn fields(body: &[u8]) -> Result<Form, Refusal> {
+    let query = std::str::from_utf8(body).map_err(|_| Refusal::UnreadableBody)?;
+    let uri: Uri = format!("/?{query}")
+        .parse()
+        .map_err(|_| Refusal::UnreadableBody)?;
+    Query::try_from_uri(&uri)
+        .map(|Query(form)| form)
+        .map_err(|_| Refusal::UnreadableBody)
+}
+
+/// The CLI's side. Safe to drop: it comes back with the same secret.
+async fn wait(
+    State(state): State<HttpState>,
+    Path(id): Path<Uuid>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let sign_in = state.browser_sign_ins.find(id, state.platform.now())?;
+    let shown = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    if shown != Some(&format!("Bearer {}", sign_in.secret)) {
+        return Err(Refusal::NoCredentials);
+    }
+    let mut token = sign_in.token.subscribe();
+    let arrived = tokio::time::timeout(PATIENCE, token.wait_for(Option::is_some)).await;
+    let Ok(Ok(token)) = arrived else {
+        let message = "Nobody has signed in yet.".to_owned();
+        return Err(platform::Error::Unavailable { message }.into());
+    };
+    state.browser_sign_ins.end(id);
+    Ok(Json(json!({ "access_token": *token })))
+}
+
+fn form(description: &str, fault: &str) -> Html<String> {
+    document(&format!(
+        "<h1>Sign in</h1><p>{}</p><p role=\"alert\">{}</p>\
+         <form method=\"post\">\
+         <label>Email <input name=\"email\" type=\"email\" autocomplete=\"username\" required \
+         autofocus></label>\
+         <label>Password or token <input name=\"password\" type=\"password\" \
+         autocomplete=\"current-password\" required></label>\
+         <button>Sign in</button></form>\
+         <p>Only go on if you have just run <code>heroku login</code> yourself.</p>",
+        escape(description),
+        escape(fault),
+    ))
+}
+
+fn document(content: &str) -> Html<String> {
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>Sign in to Landfall</title>\
+         <style>body{{font:1rem/1.5 system-ui;max-width:24rem;margin:4rem auto;padding:0 1rem}}\
+         label,input,button{{display:block;width:100%;box-sizing:border-box;font:inherit}}\
+         input,button{{margin:.25rem 0 1rem;padding:.5rem}}:root{{color-scheme:light dark}}</style>\
+         <main>{content}</main></html>"
+    ))
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_decoded_and_pages_escaped() {
+        let form = fields(b"email=a%40b.c&password=x+y%26z").unwrap();
+        assert_eq!(
+            (form.email.as_str(), form.password.as_str()),
+            ("a@b.c", "x y&z")
+        );
+        assert!(super::form("<script>", "").0.contains("&lt;script&gt;"));
+    }
+}

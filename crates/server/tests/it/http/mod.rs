@@ -1,0 +1,11 @@
+//! The Platform API as clients see it: a real platform on an in-memory store and a simulated
+//! engine, asked over HTTP without a network.
+
+mod apps;
+mod authorizations;
+mod dynos;
+mod edge;
+mod harness;
+mod releases;
+mod schema;
+mod sources;

@@ -1,0 +1,68 @@
+//! Releases: deploy, list the newest, roll back.
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::harness::Harness;
+
+#[tokio::test]
+async fn releases_are_numbered_listed_and_rolled_back() {
+    let harness = Harness::start().await;
+    harness.app("example").await;
+    let first = harness.deploy("example", &[("web", "serve")]).await;
+    assert_eq!(
+        (&first["status"], &first["version"]),
+        (&json!("succeeded"), &json!(2))
+    );
+    assert_eq!(first["current"], true);
+    harness
+        .patch("/apps/example/config-vars", json!({ "A": "1" }))
+        .await;
+    harness
+        .until("/apps/example/releases/3", |release| {
+            release["current"] == true
+        })
+        .await;
+
+    let newest = harness
+        .get_range("/apps/example/releases", "version ..; order=desc,max=1")
+        .await;
+    assert_eq!(newest.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(newest.json()[0]["version"], 3);
+
+    let body = json!({ "release": first["id"] });
+    let rollback = harness.post("/apps/example/releases", body).await;
+    assert_eq!(rollback.status, StatusCode::CREATED);
+    assert_eq!(rollback.json()["description"], "Rollback to v2");
+    harness
+        .until("/apps/example/releases/4", |release| {
+            release["current"] == true
+        })
+        .await;
+    assert_eq!(
+        harness.get("/apps/example/config-vars").await.json(),
+        json!({})
+    );
+    assert_eq!(
+        harness.get("/apps/example/releases/v9").await.json()["resource"],
+        "release"
+    );
+    let nothing = harness.post("/apps/example/releases", json!({})).await;
+    assert_eq!(nothing.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_slug_shows_what_was_built() {
+    let harness = Harness::start().await;
+    harness.app("example").await;
+    let slug = harness.slug("example", &[("web", "serve")]).await;
+    let shown = harness
+        .get(&format!("/apps/example/slugs/{}", slug.id))
+        .await
+        .json();
+    assert_eq!(shown["process_types"], json!({ "web": "serve" }));
+    assert_eq!(shown["buildpack_provided_description"], "Python");
+    harness.app("other").await;
+    let elsewhere = harness.get(&format!("/apps/other/slugs/{}", slug.id)).await;
+    assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
+}
