@@ -1,0 +1,138 @@
+//! The program's commands: a table, and which function each runs.
+//!
+//! Exit statuses: 0 done, 1 failed, 2 called wrongly; `heroku` passes the CLI's own on.
+
+mod bench;
+mod doctor;
+mod down;
+mod router;
+mod server;
+mod stacks;
+mod up;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Choices, Config, Surroundings};
+
+/// Called by this name, the program is git's pre-receive hook.
+const HOOK: &str = "pre-receive";
+
+/// A self-hosted Heroku.
+#[derive(Debug, Parser)]
+#[command(name = "landfall", version)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the platform in the foreground: server and router
+    Up(up::Arguments),
+    /// Run the control plane alone
+    Server(server::Arguments),
+    /// Run the data plane alone
+    Router(router::Arguments),
+    /// Stop all dynos of a platform that is not running and give back what they hold
+    Down(down::Arguments),
+    /// Build a stack into the machine's cache
+    #[command(name = "stacks:build")]
+    StacksBuild(stacks::Arguments),
+    /// Print the exports that point the official CLI at the running platform
+    #[command(name = "heroku-env")]
+    HerokuEnv(HerokuEnv),
+    /// Run the official CLI against the running platform: landfall heroku -- ARGUMENTS
+    Heroku(Heroku),
+    /// Show what this machine offers the platform
+    Doctor(doctor::Arguments),
+    /// Measure the engine: seconds from starting a dyno to its first answer
+    #[command(name = "bench:dyno-start", hide = true)]
+    BenchDynoStart(bench::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct HerokuEnv {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::HerokuEnvArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Heroku {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::HerokuArguments,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&called)
+        .file_name()
+        .is_some_and(|name| name == HOOK)
+    {
+        return source::hook::run();
+    }
+    match run(Program::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(arguments) => up::run(arguments),
+        Command::Server(arguments) => server::run(arguments),
+        Command::Router(arguments) => router::run(arguments),
+        Command::Down(arguments) => down::run(arguments),
+        Command::StacksBuild(arguments) => stacks::run(arguments),
+        Command::HerokuEnv(HerokuEnv { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::print_heroku_env(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Heroku(Heroku { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_heroku(&ready, &arguments)
+        }
+        Command::Doctor(arguments) => doctor::run(arguments),
+        Command::BenchDynoStart(arguments) => bench::run(&arguments),
+    }
+}
+
+/// The configuration a command runs with.
+fn config(choices: Choices) -> Result<Config> {
+    Ok(Config::resolve(choices, &Surroundings::of_this_process())?)
+}
+
+/// Log lines go to standard error, for whoever started the process to keep.
+fn start_logging(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log)
+        .with_context(|| format!("`{}` is no log filter", config.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    Ok(())
+}
+
+/// A line of a command's output.
+#[expect(clippy::print_stdout, reason = "a command's output")]
+fn say(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+/// An error and its causes, each on a line.
+#[expect(clippy::print_stderr, reason = "a command's errors")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

@@ -1,0 +1,107 @@
+//! `landfall bench:dyno-start`: seconds from starting a dyno to its first answer, one per line.
+//!
+//! For `cargo xtask bench dyno-start`, which compares them with other ways to start a program.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use api::ids::{AppId, DynoId};
+use engine::{Bind, DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
+use tokio::time::Instant;
+
+use super::say;
+use crate::{
+    config::{Choices, Config},
+    wiring,
+};
+
+/// Longest wait for one dyno.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_millis(10);
+const PORT: u16 = 5000;
+/// Where the program is inside the dyno.
+const INSIDE: &str = "/run/program";
+
+/// Arguments of `landfall bench:dyno-start`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    choices: Choices,
+    /// How many dynos to start, one after another
+    #[arg(long, default_value_t = 30)]
+    count: u32,
+    /// A program of the host that serves HTTP on $PORT
+    #[arg(long)]
+    program: PathBuf,
+    /// Its argument
+    #[arg(long)]
+    argument: String,
+}
+
+/// Measures, and leaves nothing behind.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = super::config(arguments.choices.clone())?;
+    super::start_logging(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let engine = wiring::open_engine(&config).await?;
+        let measured = measure(engine.as_ref(), &config, arguments).await;
+        engine
+            .remove_everything()
+            .await
+            .context("cannot remove everything")?;
+        measured
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(engine: &dyn Engine, config: &Config, arguments: &Arguments) -> Result<()> {
+    for _ in 0..arguments.count {
+        let spec = spec(config, arguments)?;
+        let id = spec.id;
+        let started = Instant::now();
+        engine.start(spec).await.context("cannot start a dyno")?;
+        while !matches!(
+            engine.probe(id, PATIENCE).await?,
+            Probe::Answered { status: Some(200) }
+        ) {
+            if started.elapsed() > PATIENCE {
+                bail!("dyno {id} does not answer");
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        say(started.elapsed().as_secs_f64());
+        engine.stop(id, GRACE).await?;
+        engine.remove(id).await?;
+    }
+    Ok(())
+}
+
+fn spec(config: &Config, arguments: &Arguments) -> Result<DynoSpec> {
+    Ok(DynoSpec {
+        id: DynoId::new(),
+        app: AppId::new(),
+        name: "web.1".parse()?,
+        kind: DynoKind::Formation,
+        stack: config.stack.clone(),
+        layers: Vec::new(),
+        capture: None,
+        binds: vec![Bind {
+            source: arguments.program.clone(),
+            target: INSIDE.into(),
+            is_writable: false,
+        }],
+        command: vec![INSIDE.to_owned(), arguments.argument.clone()],
+        env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+        port: Some(PORT),
+        limits: Limits {
+            memory_bytes: 512 << 20,
+            cpu_weight: 100,
+            pids: 256,
+        },
+        stdio: Stdio::Logged,
+        labels: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,501 @@
+//! How this program is set up: flags over `LANDFALL_…` variables over `landfall.toml` over
+//! defaults. The one reader of the environment. Read [`Choices`], then [`Config`].
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::names::StackName;
+use clap::Parser;
+use thiserror::Error;
+
+/// Variables that lead builds and dynos through the host's proxy, past its company CA and to its
+/// package mirrors.
+const HOST_VARIABLES: &[&str] = &[
+    "ALL_PROXY",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NODE_EXTRA_CA_CERTS",
+    "NO_PROXY",
+    "NPM_CONFIG_REGISTRY",
+    "PIP_CERT",
+    "PIP_INDEX_URL",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "UV_DEFAULT_INDEX",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// As at Heroku.
+const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Read when no other file is named.
+const SYSTEM_FILE: &str = "/etc/landfall/landfall.toml";
+
+/// What may be chosen: each as a flag, as `LANDFALL_` + its name, or in `landfall.toml` with
+/// underscores.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Choices {
+    /// Directory of everything this platform keeps
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Stacks and downloads, shared by all platforms of the machine
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Address of API, git and rendezvous
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address where apps are served, plain
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Address where apps are served, TLS
+    #[arg(long, value_name = "ADDR")]
+    pub https: Option<SocketAddr>,
+    /// Name under which clients reach the API
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Apps answer at NAME.DOMAIN
+    #[arg(long, value_name = "DOMAIN")]
+    pub app_domain: Option<String>,
+    /// Written once the platform serves: JSON with its addresses and first token
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// The landfall-shim program
+    #[arg(long, value_name = "FILE")]
+    pub shim: Option<PathBuf>,
+    /// Database, `sqlite:///PATH` or `postgres://…`
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Threads of the router
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Email address of the first account
+    #[arg(long, value_name = "EMAIL")]
+    pub admin_email: Option<String>,
+    /// Stack of new apps
+    #[arg(long, value_name = "NAME")]
+    pub stack: Option<String>,
+    /// How long a web dyno may take until it answers
+    #[arg(long, value_name = "SECONDS")]
+    pub boot_timeout: Option<u64>,
+    /// What to log: `info`, `debug`, `platform=debug,info`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Everything the program needs to know from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of everything this platform keeps.
+    pub data: PathBuf,
+    /// Shared by all platforms of the machine.
+    pub cache: PathBuf,
+    /// Address of API, git and rendezvous.
+    pub listen: SocketAddr,
+    /// Where the router takes plain HTTP.
+    pub http: SocketAddr,
+    /// Where the router takes TLS.
+    pub https: SocketAddr,
+    /// Name under which clients reach the API.
+    pub host: String,
+    /// Apps answer at `NAME.<app_domain>`.
+    pub app_domain: String,
+    /// Where to write the ready file, besides the data directory.
+    pub ready_file: Option<PathBuf>,
+    /// The landfall-shim program.
+    pub shim: PathBuf,
+    /// The store's URL.
+    pub database: String,
+    /// Threads of the router; one a core if `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// Email address of the first account.
+    pub admin_email: String,
+    /// Stack of new apps.
+    pub stack: StackName,
+    /// How long a web dyno may take until it answers; Heroku: 60 s.
+    pub boot_timeout: Duration,
+    /// What to log.
+    pub log: String,
+    /// The host's proxy and trust variables, for builds and dynos.
+    pub host_variables: BTreeMap<String, String>,
+    /// The machine's name.
+    pub hostname: String,
+}
+
+/// Why the program cannot be set up.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{} is not valid", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A variable is not what it should be.
+    #[error("a LANDFALL_ variable is not valid: {message}")]
+    Variable {
+        /// Which and why.
+        message: String,
+    },
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] api::names::NameError),
+}
+
+/// What configuration is made from, beside flags.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The environment.
+    pub variables: BTreeMap<String, String>,
+    /// Whether the program may change the host.
+    pub is_root: bool,
+    /// Where the program's own file is.
+    pub program: PathBuf,
+    /// The machine's name.
+    pub hostname: String,
+}
+
+impl Surroundings {
+    /// This process's own.
+    pub fn of_this_process() -> Self {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            is_root: rustix::process::geteuid().is_root(),
+            program: std::env::current_exe().unwrap_or_default(),
+            hostname: hostname.trim().to_owned(),
+        }
+    }
+
+    /// Where `program` is found in `PATH` or among the system's own programs.
+    pub fn find_program(&self, program: &str) -> Option<PathBuf> {
+        std::env::split_paths(self.get("PATH").unwrap_or_default())
+            .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+            .map(|directory| directory.join(program))
+            .find(|candidate| candidate.is_file())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl Config {
+    /// Puts flags over variables over the file over defaults.
+    pub fn resolve(flags: Choices, surroundings: &Surroundings) -> Result<Self, ConfigError> {
+        let chosen = flags.over(from_variables(surroundings)?);
+        let file = match &chosen.config {
+            Some(path) => from_file(path)?,
+            None if Path::new(SYSTEM_FILE).is_file() => from_file(Path::new(SYSTEM_FILE))?,
+            None => Choices::default(),
+        };
+        chosen.over(file).complete(surroundings)
+    }
+
+    /// The same as flags, for a process this one starts.
+    pub fn to_flags(&self) -> Vec<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        let mut flag = |name: &str, value: OsString| {
+            flags.push(format!("--{name}").into());
+            flags.push(value);
+        };
+        flag("data", self.data.clone().into());
+        flag("cache", self.cache.clone().into());
+        flag("listen", self.listen.to_string().into());
+        flag("http", self.http.to_string().into());
+        flag("https", self.https.to_string().into());
+        flag("host", self.host.clone().into());
+        flag("app-domain", self.app_domain.clone().into());
+        flag("shim", self.shim.clone().into());
+        flag("database", self.database.clone().into());
+        flag("admin-email", self.admin_email.clone().into());
+        flag("stack", self.stack.to_string().into());
+        flag(
+            "boot-timeout",
+            self.boot_timeout.as_secs().to_string().into(),
+        );
+        flag("log", self.log.clone().into());
+        if let Some(file) = &self.ready_file {
+            flag("ready-file", file.clone().into());
+        }
+        if let Some(threads) = self.threads {
+            flag("threads", threads.to_string().into());
+        }
+        flags
+    }
+
+    /// The API's URL when it listens on `port`; plain where it need not leave the machine.
+    pub fn api_url(&self, port: u16) -> String {
+        let scheme = if self.host == "localhost" {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://{}:{port}", self.host)
+    }
+
+    /// The base of git URLs: the official CLI insists on TLS.
+    pub fn git_url(&self, port: u16) -> String {
+        format!("https://{}:{port}", self.host)
+    }
+}
+
+impl Choices {
+    /// These where they are made, `below` where not.
+    fn over(self, below: Self) -> Self {
+        Self {
+            data: self.data.or(below.data),
+            config: self.config.or(below.config),
+            cache: self.cache.or(below.cache),
+            listen: self.listen.or(below.listen),
+            http: self.http.or(below.http),
+            https: self.https.or(below.https),
+            host: self.host.or(below.host),
+            app_domain: self.app_domain.or(below.app_domain),
+            ready_file: self.ready_file.or(below.ready_file),
+            shim: self.shim.or(below.shim),
+            database: self.database.or(below.database),
+            threads: self.threads.or(below.threads),
+            admin_email: self.admin_email.or(below.admin_email),
+            stack: self.stack.or(below.stack),
+            boot_timeout: self.boot_timeout.or(below.boot_timeout),
+            log: self.log.or(below.log),
+        }
+    }
+
+    fn complete(self, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+        let data = self.data.unwrap_or_else(|| default_data(surroundings));
+        // Children and dynos have other working directories.
+        let data = std::path::absolute(&data).unwrap_or(data);
+        let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let host_variables = HOST_VARIABLES
+            .iter()
+            .filter_map(|&name| Some((name.to_owned(), surroundings.get(name)?.to_owned())))
+            .collect();
+        Ok(Config {
+            cache: self.cache.unwrap_or_else(|| default_cache(surroundings)),
+            listen: self.listen.unwrap_or(local(5000)),
+            http: self.http.unwrap_or(local(8080)),
+            https: self.https.unwrap_or(local(8443)),
+            host: self.host.unwrap_or_else(|| "localhost".to_owned()),
+            app_domain: self.app_domain.unwrap_or_else(|| "localhost".to_owned()),
+            ready_file: self.ready_file,
+            shim: self
+                .shim
+                .unwrap_or_else(|| default_shim(&surroundings.program)),
+            database: self
+                .database
+                .unwrap_or_else(|| format!("sqlite://{}", data.join("landfall.db").display())),
+            threads: self.threads,
+            admin_email: self
+                .admin_email
+                .unwrap_or_else(|| "admin@localhost.localdomain".to_owned()),
+            stack: self.stack.as_deref().unwrap_or("landfall-13").parse()?,
+            boot_timeout: self.boot_timeout.map_or(BOOT_TIMEOUT, Duration::from_secs),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            host_variables,
+            hostname: surroundings.hostname.clone(),
+            data,
+        })
+    }
+}
+
+fn default_data(surroundings: &Surroundings) -> PathBuf {
+    match surroundings.get("HOME") {
+        Some(home) if !surroundings.is_root => Path::new(home).join(".local/share/landfall"),
+        _ => PathBuf::from("/var/lib/landfall"),
+    }
+}
+
+fn default_cache(surroundings: &Surroundings) -> PathBuf {
+    match surroundings.get("HOME") {
+        Some(home) if !surroundings.is_root => Path::new(home).join(".cache/landfall"),
+        _ => PathBuf::from("/var/cache/landfall"),
+    }
+}
+
+/// Beside this program: `static/` first, because cargo puts a dynamic build beside it.
+fn default_shim(program: &Path) -> PathBuf {
+    let beside = program.with_file_name("landfall-shim");
+    let kept = program.with_file_name("static").join("landfall-shim");
+    if kept.is_file() { kept } else { beside }
+}
+
+/// Choices made in the environment, read as if they were flags.
+fn from_variables(surroundings: &Surroundings) -> Result<Choices, ConfigError> {
+    #[derive(clap::Parser)]
+    #[command(no_binary_name = true)]
+    struct Variables {
+        #[command(flatten)]
+        choices: Choices,
+    }
+    let command = <Variables as clap::CommandFactory>::command();
+    let mut flags = Vec::new();
+    for argument in command.get_arguments().filter_map(clap::Arg::get_long) {
+        let name = format!(
+            "LANDFALL_{}",
+            argument.replace('-', "_").to_ascii_uppercase()
+        );
+        if let Some(value) = surroundings.get(&name) {
+            flags.extend([format!("--{argument}"), value.to_owned()]);
+        }
+    }
+    Variables::try_parse_from(flags)
+        .map(|variables| variables.choices)
+        .map_err(|error| ConfigError::Variable {
+            message: error.to_string(),
+        })
+}
+
+fn from_file(path: &Path) -> Result<Choices, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|source| ConfigError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
+        Surroundings {
+            variables: variables
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            is_root: true,
+            program: PathBuf::from("/usr/bin/landfall"),
+            hostname: "machine".to_owned(),
+        }
+    }
+
+    fn flags(data: Option<&str>) -> Choices {
+        Choices {
+            data: data.map(PathBuf::from),
+            ..Choices::default()
+        }
+    }
+
+    /// Which data directory wins out of flag, variable and file.
+    fn check(flag: Option<&str>, variable: Option<&str>, file: Option<&str>, expected: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landfall.toml");
+        let text = file
+            .map(|data| format!("data = '{data}'"))
+            .unwrap_or_default();
+        std::fs::write(&path, text).unwrap();
+        let mut variables = vec![("LANDFALL_CONFIG", path.to_str().unwrap())];
+        variables.extend(variable.map(|data| ("LANDFALL_DATA", data)));
+        let config = Config::resolve(flags(flag), &surroundings(&variables)).unwrap();
+        assert_eq!(config.data, Path::new(expected));
+    }
+
+    #[test]
+    fn flags_over_variables_over_file_over_defaults() {
+        check(Some("/flag"), Some("/variable"), Some("/file"), "/flag");
+        check(None, Some("/variable"), Some("/file"), "/variable");
+        check(None, None, Some("/file"), "/file");
+        check(None, None, None, "/var/lib/landfall");
+    }
+
+    #[test]
+    fn without_root_all_is_at_home() {
+        let at_home = Surroundings {
+            is_root: false,
+            ..surroundings(&[("HOME", "/home/ann")])
+        };
+        let config = Config::resolve(Choices::default(), &at_home).unwrap();
+        assert_eq!(config.data, Path::new("/home/ann/.local/share/landfall"));
+        assert_eq!(config.cache, Path::new("/home/ann/.cache/landfall"));
+    }
+
+    #[test]
+    fn what_is_not_valid_is_named() {
+        let wrong = surroundings(&[("LANDFALL_LISTEN", "nowhere")]);
+        let error = Config::resolve(Choices::default(), &wrong)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--listen"), "{error}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landfall.toml");
+        std::fs::write(&path, "colour = 'red'").unwrap();
+        let chosen = Choices {
+            config: Some(path),
+            ..Choices::default()
+        };
+        assert!(matches!(
+            Config::resolve(chosen, &surroundings(&[])),
+            Err(ConfigError::File { .. })
+        ));
+    }
+
+    #[test]
+    fn proxy_and_trust_are_collected_and_nothing_else() {
+        let variables = [
+            ("https_proxy", "http://proxy:1"),
+            ("SSL_CERT_FILE", "/ca"),
+            ("SECRET", "x"),
+        ];
+        let config = Config::resolve(Choices::default(), &surroundings(&variables)).unwrap();
+        let names: Vec<_> = config.host_variables.keys().map(String::as_str).collect();
+        assert_eq!(names, ["SSL_CERT_FILE", "https_proxy"]);
+    }
+
+    #[test]
+    fn flags_for_a_child_say_the_same() {
+        #[derive(clap::Parser)]
+        #[command(no_binary_name = true)]
+        struct Child {
+            #[command(flatten)]
+            choices: Choices,
+        }
+        let chosen = Choices {
+            ready_file: Some("/tmp/ready".into()),
+            threads: NonZeroUsize::new(3),
+            ..flags(Some("/somewhere"))
+        };
+        let config = Config::resolve(chosen, &surroundings(&[])).unwrap();
+        let again = Child::try_parse_from(config.to_flags()).unwrap().choices;
+        assert_eq!(Config::resolve(again, &surroundings(&[])).unwrap(), config);
+    }
+}

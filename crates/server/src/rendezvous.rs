@@ -1,0 +1,164 @@
+//! The rendezvous protocol: a client of `heroku run` and the terminal or pipes of its dyno.
+//!
+//! After the line `rendezvous` there are only raw bytes both ways. The official CLI throws away
+//! the first chunk it gets, and looks for the exit status within single chunks: so what is sent
+//! is cut with care (see `output`). It must not know who may attach: that is the secret's matter.
+
+mod input;
+mod output;
+
+use std::{io, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use self::{input::Input, output::Output};
+
+/// Bytes read at once, below the largest TLS record so that a chunk stays one.
+const CHUNK: usize = 8 * 1024;
+/// How long a held-back piece of output waits for the rest of its line.
+const LINE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long after a final 0x04 nothing may follow for it to mean the end of input.
+const END_OF_INPUT: Duration = Duration::from_millis(100);
+/// How long the last output may take to reach the client.
+const LAST_WRITE: Duration = Duration::from_secs(30);
+
+/// Both directions of anything.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A dyno's terminal or pipes, and which of the two.
+pub struct Dyno<S> {
+    /// Both directions; ends when the dyno has ended.
+    pub stream: S,
+    /// Whether it is a terminal: then byte 0x04 ends the input by itself.
+    pub has_terminal: bool,
+}
+
+/// Meets clients that show a secret.
+#[async_trait]
+pub trait Rendezvous: Send + Sync + 'static {
+    /// Joins the client with the dyno that the secret stands for, until either ends.
+    async fn serve(&self, secret: &str, client: Box<dyn Duplex>) -> io::Result<()>;
+}
+
+#[async_trait]
+impl Rendezvous for platform::Platform {
+    async fn serve(&self, secret: &str, mut client: Box<dyn Duplex>) -> io::Result<()> {
+        match self.meet(secret).await {
+            Ok(attached) => {
+                let dyno = Dyno {
+                    stream: attached.stream,
+                    has_terminal: attached.has_terminal,
+                };
+                join(client, dyno).await
+            }
+            Err(error) => {
+                tracing::info!(%error, "a rendezvous failed");
+                client.write_all(b"rendezvous\r\n").await?;
+                client.flush().await?;
+                client
+                    .write_all(b" !    The dyno is gone, or this URL was used before.\r\n")
+                    .await?;
+                client.shutdown().await
+            }
+        }
+    }
+}
+
+/// Greets the client and passes bytes both ways until the dyno ends or the client goes away;
+/// in the latter case dropping the dyno's stream hangs it up.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn join<C: Duplex, D: Duplex>(mut client: C, dyno: Dyno<D>) -> io::Result<()> {
+    // Alone in its flush, and so in its TLS record: the CLI throws the first chunk away.
+    client.write_all(b"rendezvous\r\n").await?;
+    client.flush().await?;
+    let (from_client, mut to_client) = tokio::io::split(client);
+    let (from_dyno, to_dyno) = tokio::io::split(dyno.stream);
+    let ended = tokio::select! {
+        ended = pass_output(from_dyno, &mut to_client) => ended,
+        () = pass_input(from_client, to_dyno, dyno.has_terminal) => return Ok(()),
+    };
+    ended?;
+    timeout(LAST_WRITE, to_client.shutdown()).await?
+}
+
+/// Until the dyno ends.
+async fn pass_output(
+    mut dyno: impl AsyncRead + Unpin,
+    client: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let mut output = Output::default();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = if output.is_holding() {
+            timeout(LINE_PATIENCE, dyno.read(&mut buffer)).await
+        } else {
+            Ok(dyno.read(&mut buffer).await)
+        };
+        let chunks = match read {
+            Err(_late) => output.release(),
+            // A dyno that breaks off has ended like one that ends.
+            Ok(Ok(0) | Err(_)) => {
+                send(client, output.release()).await?;
+                return Ok(());
+            }
+            Ok(Ok(count)) => output.take(buffer.get(..count).unwrap_or_default()),
+        };
+        send(client, chunks).await?;
+    }
+}
+
+/// Each chunk in its own flush.
+async fn send(client: &mut (impl AsyncWrite + Unpin), chunks: Vec<Vec<u8>>) -> io::Result<()> {
+    for chunk in chunks {
+        client.write_all(&chunk).await?;
+        client.flush().await?;
+    }
+    Ok(())
+}
+
+/// Until the client goes away.
+async fn pass_input(
+    mut client: impl AsyncRead + Unpin,
+    mut dyno: impl AsyncWrite + Unpin,
+    has_terminal: bool,
+) {
+    let mut input = Input::new(has_terminal);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = if input.may_have_ended() {
+            timeout(END_OF_INPUT, client.read(&mut buffer)).await
+        } else {
+            Ok(client.read(&mut buffer).await)
+        };
+        match read {
+            Err(_nothing_followed) => {
+                input.end();
+                close(&mut dyno).await;
+            }
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(count)) => {
+                let bytes = input.take(buffer.get(..count).unwrap_or_default());
+                // A dyno that reads no more may still have output to give.
+                if dyno.write_all(&bytes).await.is_err() || dyno.flush().await.is_err() {
+                    input.end();
+                }
+            }
+        }
+    }
+}
+
+async fn close(dyno: &mut (impl AsyncWrite + Unpin)) {
+    if let Err(error) = dyno.shutdown().await {
+        tracing::debug!(%error, "the dyno closed its input before");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Joins the rooms into one server. Nothing is decided here; read [`open`].
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use api::clock::Clock;
+use builder::{Builder, BuilderConfig};
+use engine::Engine;
+use engine_local::{LocalEngine, LocalEngineConfig};
+use logs::{Logs, LogsConfig};
+use platform::{Platform, Rooms, Settings};
+use router::Feed;
+use source::SourceConfig;
+use store::{Store, StoreConfig};
+
+use crate::{
+    authority::{Authority, Names},
+    config::Config,
+    files,
+    http::{self, HttpState},
+    in_process::InProcessTransport,
+    keys::Keys,
+};
+
+/// How long a dyno may take to end after SIGTERM, as at Heroku.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Builds at once.
+const CONCURRENT_BUILDS: usize = 2;
+
+/// A server whose rooms are joined.
+pub(crate) struct Server {
+    /// The control plane.
+    pub(crate) platform: Platform,
+    /// API and git over HTTP.
+    pub(crate) routes: axum::Router,
+    /// Certificates.
+    pub(crate) authority: Authority,
+    /// What it will say of itself.
+    pub(crate) ready: cli::Ready,
+    /// Leads to the router.
+    pub(crate) feed: Feed,
+}
+
+/// Opens every room of a server that listens on `listen`.
+pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> {
+    let clock = Clock::system();
+    let data = &config.data;
+    // Of the directory itself nothing is secret; what is, lies in its private parts.
+    files::open_directory(data).with_context(|| format!("cannot make {}", data.display()))?;
+    for part in [
+        "git", "layers", "sources", "build", "logs", "outputs", "router", "run",
+    ] {
+        files::private_directory(&data.join(part))
+            .with_context(|| format!("cannot make {}", data.join(part).display()))?;
+    }
+    let keys = Keys::open(&data.join("keys"))?;
+    let authority = Authority::open(&data.join("ca"), names(config), clock.clone())?;
+    let store = Store::open(StoreConfig {
+        url: config.database.clone(),
+        root_key: keys.root,
+        clock: clock.clone(),
+    });
+    let store = store.await.context("cannot open the database")?;
+    let engine: Arc<dyn Engine> = open_engine(config).await?;
+    let builder = Builder::new(Arc::clone(&engine), builder_config(config, &clock));
+    builder
+        .sweep()
+        .await
+        .context("cannot sweep up after interrupted builds")?;
+    let logs = Logs::open(LogsConfig::new(data.join("logs"), clock.clone()))
+        .context("cannot open the logs")?;
+    let feed = Feed::connect(data.join("run/router.sock"));
+    let rooms = Rooms {
+        store,
+        engine,
+        builder: Arc::new(builder),
+        logs,
+        feed: feed.clone(),
+        clock,
+    };
+    let platform = Platform::open(rooms, settings(config, &keys, listen.port()))?;
+    platform
+        .ensure_account(&config.admin_email, &keys.admin_token)
+        .await
+        .context("cannot make the first account")?;
+    let routes = routes(config, &platform)?;
+    let ready = ready(config, &authority, &keys, listen.port());
+    Ok(Server {
+        platform,
+        routes,
+        authority,
+        ready,
+        feed,
+    })
+}
+
+/// The engine of this machine.
+pub(crate) async fn open_engine(config: &Config) -> Result<Arc<LocalEngine>> {
+    let engine = LocalEngine::open(LocalEngineConfig {
+        environment: config.host_variables.clone(),
+        ..LocalEngineConfig::new(
+            config.data.clone(),
+            config.cache.clone(),
+            config.shim.clone(),
+        )
+    });
+    engine.await.context("cannot open the engine")
+}
+
+/// What the certificate is for: this machine, the API's name, apps.
+pub(crate) fn names(config: &Config) -> Names {
+    let mut hosts = vec![
+        "localhost".to_owned(),
+        config.host.clone(),
+        config.app_domain.clone(),
+        format!("*.{}", config.app_domain),
+    ];
+    let is_host_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+    };
+    if !config.hostname.is_empty() && is_host_name(&config.hostname) {
+        hosts.push(config.hostname.clone());
+    }
+    hosts.sort();
+    hosts.dedup();
+    let mut addresses = vec![[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()];
+    for address in [config.listen.ip(), config.https.ip()] {
+        if !address.is_unspecified() && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Names { hosts, addresses }
+}
+
+fn builder_config(config: &Config, clock: &Clock) -> BuilderConfig {
+    BuilderConfig {
+        layers: config.data.join("layers"),
+        work: config.data.join("build"),
+        cache: config.cache.clone(),
+        layer_owner: engine_local::LAYER_OWNER,
+        clock: clock.clone(),
+    }
+}
+
+fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
+    let data = &config.data;
+    Settings {
+        app_domain: config.app_domain.clone(),
+        http_addr: config.http,
+        https_addr: config.https,
+        api_url: config.api_url(port),
+        git_url: config.git_url(port),
+        rendezvous: format!("{}:{port}", config.host),
+        default_stack: config.stack.clone(),
+        stacks: vec![config.stack.clone()],
+        layers_dir: data.join("layers"),
+        outputs_dir: data.join("outputs"),
+        sources_dir: data.join("sources"),
+        git_dir: data.join("git"),
+        router_spool_dir: data.join("router/spool"),
+        boot_timeout: config.boot_timeout,
+        stop_grace: STOP_GRACE,
+        concurrent_builds: CONCURRENT_BUILDS,
+        url_secret: keys.derive("secrets in URLs"),
+    }
+}
+
+/// The API, and git as a client of it.
+fn routes(config: &Config, platform: &Platform) -> Result<axum::Router> {
+    let api = http::routes(HttpState::new(platform.clone()));
+    let program = std::env::current_exe().context("this program has no file")?;
+    let transport = InProcessTransport::new(api.clone(), "git");
+    let git = source::routes(source_config(&config.data, &program), Arc::new(transport))
+        .context("cannot open the git front door")?;
+    Ok(git.merge(api))
+}
+
+fn source_config(data: &Path, program: &Path) -> SourceConfig {
+    SourceConfig::new(data, program)
+}
+
+fn ready(config: &Config, authority: &Authority, keys: &Keys, port: u16) -> cli::Ready {
+    cli::Ready {
+        api_url: config.api_url(port),
+        git_url: config.git_url(port),
+        http_addr: config.http.to_string(),
+        https_addr: config.https.to_string(),
+        rendezvous_addr: format!("{}:{port}", config.host),
+        ca_pem_path: authority.ca_pem(),
+        admin_email: config.admin_email.clone(),
+        admin_token: keys.admin_token.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
