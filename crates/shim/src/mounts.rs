@@ -236,12 +236,15 @@ impl Assembly<'_> {
         if !target.is_absolute() || names.is_empty() {
             return Err(refused());
         }
+        // What is made on the way belongs to the dyno, but not where it only looks at the system.
+        let is_system = target.starts_with("/sys");
+        let owner = self.identity.base + if is_system { 0 } else { DYNO_ID };
         let mut place = OwnedFd::from(File::open(&self.root_directory)?);
         for (depth, name) in names.iter().enumerate() {
             let is_directory = is_directory || depth + 1 < names.len();
             place = match sys::open_entry(place.as_fd(), name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.make_entry(place, name, is_directory)?
+                    self.make_entry(place, name, is_directory, owner)?
                 }
                 other => other?,
             };
@@ -254,6 +257,7 @@ impl Assembly<'_> {
         parent: OwnedFd,
         name: &OsStr,
         is_directory: bool,
+        owner: u32,
     ) -> io::Result<OwnedFd> {
         let make = |parent: &OwnedFd| {
             if is_directory {
@@ -271,8 +275,7 @@ impl Assembly<'_> {
             other => other.map(|()| parent)?,
         };
         let made = sys::open_entry(parent.as_fd(), name)?;
-        let owner = Some(self.identity.base + DYNO_ID);
-        match chown(descriptor_path(&made), owner, owner) {
+        match chown(descriptor_path(&made), Some(owner), Some(owner)) {
             // Over a capture only the layer owner and root exist, and root's own will do.
             Err(error) if error.raw_os_error() != Some(libc::EOVERFLOW) => Err(error),
             _ => Ok(made),

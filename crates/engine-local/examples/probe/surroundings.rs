@@ -257,7 +257,8 @@ pub(crate) fn effective_uid() -> Outcome {
     Outcome::Told(effective.unwrap_or("unknown").to_owned())
 }
 
-/// Mounts that lack `nosuid`, or `nodev` where devices are not meant to be.
+/// Mounts that lack `nosuid`, or `nodev` where devices are not meant to be: outside of `/dev`, and
+/// of single files, behind which `/dev/null` may stand.
 fn mount_flags() -> Outcome {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut weak = Vec::new();
@@ -267,7 +268,8 @@ fn mount_flags() -> Outcome {
             continue;
         };
         let has = |option| options.split(',').any(|present| present == option);
-        if !has("nosuid") || !(has("nodev") || place.starts_with("/dev")) {
+        let may_be_device = place.starts_with("/dev") || !Path::new(place).is_dir();
+        if !has("nosuid") || !(has("nodev") || may_be_device) {
             weak.push(format!("{place} ({options})"));
         }
     }

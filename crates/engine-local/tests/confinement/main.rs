@@ -1,0 +1,266 @@
+//! The confinement of a dyno, looked at from inside: `examples/probe` runs as one and tells what
+//! it could do; the table in `expected` says what it must find. The test fails as well when
+//! something that a dyno may do does not work.
+//!
+//! Needs root and the stack.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its stage up has failed"
+)]
+
+mod expected;
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::{SocketAddr as UnixAddress, UnixListener},
+        },
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use api::ids::{AppId, DynoId};
+use engine::{DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
+use engine_local::{
+    LAYER_OWNER, LocalEngine, LocalEngineConfig, network::host_resolvers, stacks::DEFAULT_STACK,
+};
+use expected::{EXPECTED, EXPECTED_HERE, Expected, NO_OTHER_USER};
+use tempfile::TempDir;
+
+const PORT: u16 = 5000;
+const DEADLINE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+
+/// An engine and a layer with the probe, cleaned up however the test ends.
+struct Fixture {
+    engine: Arc<LocalEngine>,
+    directory: TempDir,
+}
+
+impl Fixture {
+    async fn open() -> Self {
+        let shim = program(&["--package", "shim"], "landfall-shim");
+        let directory = tempfile::tempdir().unwrap();
+        let config = LocalEngineConfig::new(directory.path().join("data"), cache(), shim);
+        fs::create_dir(&config.data).unwrap();
+        let engine = LocalEngine::open(config).await.unwrap();
+        fs::create_dir(directory.path().join("layer")).unwrap();
+        let fixture = Self { engine, directory };
+        let probe = program(
+            &["--package", "engine-local", "--example", "probe"],
+            "examples/probe",
+        );
+        fixture.add(&probe, "probe", LAYER_OWNER, 0o755);
+        fixture.add(&probe, "setuid-root", 0, 0o6755);
+        fixture.add(&probe, "setuid-other", LAYER_OWNER + 1, 0o6755);
+        chown(fixture.layer(), Some(LAYER_OWNER), Some(LAYER_OWNER)).unwrap();
+        fixture
+    }
+
+    fn layer(&self) -> PathBuf {
+        self.directory.path().join("layer")
+    }
+
+    /// Puts a program into the layer under this name.
+    fn add(&self, program: &Path, name: &str, owner: u32, mode: u32) {
+        let file = self.layer().join(name);
+        fs::copy(program, &file).unwrap();
+        chown(&file, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    async fn start(&self, command: Vec<String>) -> DynoId {
+        let id = DynoId::new();
+        let spec = DynoSpec {
+            id,
+            app: AppId::new(),
+            name: "web.1".parse().unwrap(),
+            kind: DynoKind::Formation,
+            stack: DEFAULT_STACK.parse().unwrap(),
+            layers: vec![self.layer()],
+            capture: None,
+            binds: Vec::new(),
+            command,
+            env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            port: Some(PORT),
+            limits: Limits {
+                memory_bytes: 256 << 20,
+                cpu_weight: 100,
+                pids: 64,
+            },
+            stdio: Stdio::Logged,
+            labels: BTreeMap::new(),
+        };
+        self.engine.start(spec).await.unwrap();
+        id
+    }
+
+    /// Starts another dyno that serves, and tells its address once it does.
+    async fn neighbour(&self) -> SocketAddr {
+        let serve = ["python3", "-m", "http.server", "5000"].map(str::to_owned);
+        let id = self.start(serve.to_vec()).await;
+        let answered = async {
+            while self.engine.probe(id, POLL).await.unwrap() == Probe::Refused {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, answered).await.unwrap();
+        let address = self.engine.inspect(id).await.unwrap().address.unwrap();
+        SocketAddr::new(address, PORT)
+    }
+
+    /// Runs the probe to its end and returns its findings.
+    async fn probe(&self, arguments: &[String]) -> BTreeMap<String, String> {
+        let program = ["/app/probe".to_owned()];
+        let id = self.start([program.as_slice(), arguments].concat()).await;
+        let exit = tokio::time::timeout(DEADLINE, self.engine.wait(id))
+            .await
+            .unwrap()
+            .unwrap();
+        let mut lines = Vec::new();
+        loop {
+            let batch = self.engine.read_log(id, lines.len() as u64).await.unwrap();
+            lines.extend(batch.records.into_iter().map(|record| record.text));
+            if batch.ended {
+                break;
+            }
+        }
+        assert!(exit.is_success(), "{exit:?} {lines:#?}");
+        lines.iter().map(|line| finding(line)).collect()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let engine = Arc::clone(&self.engine);
+        // Dropping happens inside the test's runtime, which cannot wait; another one can.
+        let cleaning = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(engine.remove_everything()).unwrap();
+        });
+        let cleaned = cleaning.join();
+        if !thread::panicking() {
+            cleaned.unwrap();
+        }
+    }
+}
+
+fn cache() -> PathBuf {
+    env::var_os("LANDFALL_CACHE").map_or_else(|| "/var/cache/landfall".into(), PathBuf::from)
+}
+
+/// A program of this workspace, built now if it is not up to date: nothing else makes it so.
+fn program(build: &[&str], place: &str) -> PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet"])
+        .args(build)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.unwrap().success(), "{build:?} does not build");
+    let test = env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().join(place)
+}
+
+fn finding(line: &str) -> (String, String) {
+    let finding: BTreeMap<String, String> = serde_json::from_str(line).unwrap();
+    (finding["probe"].clone(), finding["outcome"].clone())
+}
+
+/// The address that the host has towards the outside.
+fn host_address() -> IpAddr {
+    // Nothing is sent: this only asks the routing table.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).unwrap();
+    socket.local_addr().unwrap().ip()
+}
+
+/// Compares and lists every difference.
+fn differences(
+    findings: &BTreeMap<String, String>,
+    expected: &[(String, Expected)],
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (probe, expected) in expected {
+        match findings.get(probe) {
+            Some(outcome) if expected.allows(outcome) => {}
+            outcome => wrong.push(format!("{probe}: {outcome:?}, expected {expected:?}")),
+        }
+    }
+    for probe in findings.keys() {
+        if !expected.iter().any(|(known, _)| known == probe) {
+            wrong.push(format!("{probe}: nothing is expected of it"));
+        }
+    }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dyno_is_confined() {
+    let fixture = Fixture::open().await;
+    let neighbour = fixture.neighbour().await;
+    TcpStream::connect(neighbour).expect("the host reaches a dyno");
+
+    let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = everywhere.local_addr().unwrap().port();
+    let name = format!("landfall-probe-{}", std::process::id());
+    let _abstract =
+        UnixListener::bind_addr(&UnixAddress::from_abstract_name(name.as_bytes()).unwrap());
+    let canary = fixture.directory.path().join("canary");
+    fs::write(&canary, "seen").unwrap();
+
+    let mut targets = vec![
+        (format!("connect={neighbour}"), Expected::Unreachable),
+        (
+            format!("connect={}:{port}", host_address()),
+            Expected::Unreachable,
+        ),
+        (
+            format!("connect={}", gateway_of(neighbour, port)),
+            Expected::Unreachable,
+        ),
+        (
+            "connect=169.254.169.254:80".to_owned(),
+            Expected::Unreachable,
+        ),
+        (format!("abstract={name}"), Expected::Is("ECONNREFUSED")),
+        (format!("path={}", canary.display()), Expected::Hidden),
+        (
+            format!("path={}", fixture.directory.path().display()),
+            Expected::Hidden,
+        ),
+        ("setuid=/app/setuid-root".to_owned(), NO_OTHER_USER),
+        ("setuid=/app/setuid-other".to_owned(), NO_OTHER_USER),
+    ];
+    targets.extend(
+        host_resolvers()
+            .iter()
+            .map(|server| (format!("connect={server}:53"), Expected::Open)),
+    );
+    let arguments: Vec<String> = targets.iter().map(|(target, _)| target.clone()).collect();
+    let findings = fixture.probe(&arguments).await;
+
+    let table = EXPECTED.iter().chain(EXPECTED_HERE);
+    targets.extend(table.map(|(probe, expected)| ((*probe).to_owned(), *expected)));
+    let wrong = differences(&findings, &targets);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The host's end of a dyno's link: the address before the dyno's.
+fn gateway_of(dyno: SocketAddr, port: u16) -> SocketAddr {
+    let IpAddr::V4(address) = dyno.ip() else {
+        unreachable!("dynos have IPv4 addresses")
+    };
+    SocketAddr::new(Ipv4Addr::from(u32::from(address) - 1).into(), port)
+}
