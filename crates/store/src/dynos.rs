@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::query;
 
 use crate::{
-    Change, Release, Result, Store,
+    Change, Release, Result, Store, StoreError,
     columns::{Columns, Record, list, required},
     words::words,
     write::{Happening, Write},
@@ -106,6 +106,13 @@ pub struct NewDyno {
     pub crash_count: u32,
 }
 
+/// What becomes of a dyno.
+struct Next {
+    state: DynoState,
+    exit_status: Option<i32>,
+    crash_count: Option<u32>,
+}
+
 impl Record for Dyno {
     const RESOURCE: &'static str = "dyno";
 
@@ -152,7 +159,11 @@ impl Store {
         Ok(dyno)
     }
 
-    /// Records how a dyno is now. A crash counts; saying the same again changes nothing.
+    /// Records how a dyno is now; a crash is [`Store::crash_dyno`]'s to record. Saying the same
+    /// again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the dyno has ended: it does not get up again.
     pub async fn set_dyno_state(
         &self,
         change: &Change,
@@ -160,30 +171,60 @@ impl Store {
         state: DynoState,
         exit_status: Option<i32>,
     ) -> Result<Dyno> {
+        let next = Next {
+            state,
+            exit_status,
+            crash_count: None,
+        };
+        self.change_dyno(change, id, next).await
+    }
+
+    /// Records that a dyno ended when it should not have, and how often its slot has now crashed
+    /// in a row. Saying it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the dyno has ended in good order.
+    pub async fn crash_dyno(
+        &self,
+        change: &Change,
+        id: DynoId,
+        exit_status: i32,
+        crash_count: u32,
+    ) -> Result<Dyno> {
+        let next = Next {
+            state: DynoState::Crashed,
+            exit_status: Some(exit_status),
+            crash_count: Some(crash_count),
+        };
+        self.change_dyno(change, id, next).await
+    }
+
+    async fn change_dyno(&self, change: &Change, id: DynoId, next: Next) -> Result<Dyno> {
         let mut write = self.write(change).await?;
         let mut dyno = locked_dyno(&mut write, id).await?;
         let former = dyno.state;
-        let exit_status = exit_status.or(dyno.exit_status);
-        if former == state && exit_status == dyno.exit_status {
+        if former == next.state {
             return Ok(dyno);
         }
-        if former != state {
-            dyno.state_changed_at = write.now;
-            dyno.crash_count += u32::from(state == DynoState::Crashed);
+        if matches!(former, DynoState::Crashed | DynoState::Down) {
+            return Err(StoreError::stale("dyno", &id));
         }
-        (dyno.state, dyno.exit_status) = (state, exit_status);
+        dyno.state = next.state;
+        dyno.state_changed_at = write.now;
+        dyno.exit_status = next.exit_status.or(dyno.exit_status);
+        dyno.crash_count = next.crash_count.unwrap_or(dyno.crash_count);
         let statement = query(
             "UPDATE dynos SET state = $2, state_changed_at = $3, exit_status = $4, crash_count = $5
              WHERE id = $1",
         )
         .bind(id.to_string())
-        .bind(state.as_str())
+        .bind(dyno.state.as_str())
         .bind(dyno.state_changed_at.as_micros())
-        .bind(exit_status.map(i64::from))
+        .bind(dyno.exit_status.map(i64::from))
         .bind(i64::from(dyno.crash_count));
         write.run(statement).await?;
-        let details = json!({ "name": dyno.name, "from": former, "to": state,
-            "exit_status": exit_status, "crash_count": dyno.crash_count });
+        let details = json!({ "name": dyno.name, "from": former, "to": dyno.state,
+            "exit_status": dyno.exit_status, "crash_count": dyno.crash_count });
         write
             .commit(happening("dyno.update", &dyno, details))
             .await?;

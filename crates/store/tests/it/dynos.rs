@@ -19,8 +19,12 @@ case! {
         f.pass(3);
         let same = f.store.set_dyno_state(&change(), dyno.id, DynoState::Up, None).await.unwrap();
         assert_eq!(same, dyno, "the same state again changes nothing");
-        let crashed = f.store.set_dyno_state(&change(), dyno.id, DynoState::Crashed, Some(137)).await.unwrap();
-        assert_eq!((crashed.exit_status, crashed.crash_count), (Some(137), 1));
+        let crashed = f.store.crash_dyno(&change(), dyno.id, 137, 4).await.unwrap();
+        assert_eq!((crashed.state, crashed.exit_status, crashed.crash_count), (DynoState::Crashed, Some(137), 4));
+        let again = f.store.crash_dyno(&change(), dyno.id, 1, 5).await.unwrap();
+        assert_eq!(again, crashed, "the same crash again changes nothing");
+        let late = f.store.set_dyno_state(&change(), dyno.id, DynoState::Up, None).await.unwrap_err();
+        assert!(matches!(late, StoreError::Stale { resource: "dyno", .. }), "an ended dyno does not get up");
         for _ in 0..2 {
             assert!(f.store.retire_dyno(&change(), dyno.id).await.unwrap().is_retired);
         }
