@@ -10,6 +10,10 @@ use tokio::{
 
 /// As much of an answer as its status line needs.
 const STATUS_LINE_BYTES: usize = 64;
+/// The rest of an answer is read up to here, so that the app does not find its client gone.
+const REST_BYTES: u64 = 16 << 20;
+/// How long the rest may take.
+const REST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks for `/` at the address.
 pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
@@ -19,13 +23,26 @@ pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
         return Probe::Refused;
     };
     match tokio::time::timeout_at(deadline, ask(stream, address)).await {
-        Ok(Ok(answer)) if !answer.is_empty() => Probe::Answered { status: status(&answer) },
+        Ok(Ok((answer, stream))) if !answer.is_empty() => {
+            tokio::spawn(hear_out(stream));
+            Probe::Answered { status: status(&answer) }
+        }
         _ => Probe::Silent,
     }
 }
 
-/// The first bytes of the answer.
-async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<Vec<u8>> {
+/// Reads the rest of an answer and forgets it.
+async fn hear_out(stream: TcpStream) {
+    let mut rest = stream.take(REST_BYTES);
+    let read = tokio::io::copy(&mut rest, &mut tokio::io::sink());
+    match tokio::time::timeout(REST_TIMEOUT, read).await {
+        Ok(Ok(_)) => {}
+        _ => tracing::debug!("an answer to a probe did not end"),
+    }
+}
+
+/// The first bytes of the answer, and the connection.
+async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<(Vec<u8>, TcpStream)> {
     let request = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Landfall-Probe/1\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n"
@@ -37,7 +54,7 @@ async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<Vec<u8>> 
             break;
         }
     }
-    Ok(answer)
+    Ok((answer, stream))
 }
 
 /// The status of an HTTP/1 answer that begins with these bytes.

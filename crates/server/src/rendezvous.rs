@@ -12,7 +12,7 @@ use std::{io, time::Duration};
 use async_trait::async_trait;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use self::{input::Input, output::Output};
@@ -23,6 +23,9 @@ const CHUNK: usize = 8 * 1024;
 const LINE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long after a final 0x04 nothing may follow for it to mean the end of input.
 const END_OF_INPUT: Duration = Duration::from_millis(100);
+/// The connection stays open at least this long after the greeting. The CLI writes 0x04 when its
+/// own input is at its end, and dies of the error if a quick command's end came before that.
+const SHORTEST_MEETING: Duration = Duration::from_millis(500);
 /// How long the last output may take to reach the client.
 const LAST_WRITE: Duration = Duration::from_secs(30);
 
@@ -78,13 +81,18 @@ pub async fn join<C: Duplex, D: Duplex>(mut client: C, dyno: Dyno<D>) -> io::Res
     // Alone in its flush, and so in its TLS record: the CLI throws the first chunk away.
     client.write_all(b"rendezvous\r\n").await?;
     client.flush().await?;
+    let earliest_end = Instant::now() + SHORTEST_MEETING;
     let (from_client, mut to_client) = tokio::io::split(client);
     let (from_dyno, to_dyno) = tokio::io::split(dyno.stream);
+    let mut input = std::pin::pin!(pass_input(from_client, to_dyno, dyno.has_terminal));
     let ended = tokio::select! {
         ended = pass_output(from_dyno, &mut to_client) => ended,
-        () = pass_input(from_client, to_dyno, dyno.has_terminal) => return Ok(()),
+        () = &mut input => return Ok(()),
     };
     ended?;
+    if timeout_at(earliest_end, input).await.is_ok() {
+        return Ok(());
+    }
     timeout(LAST_WRITE, to_client.shutdown()).await?
 }
 
