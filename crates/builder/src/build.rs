@@ -219,7 +219,7 @@ impl Builder {
                 stack_title(&request.stack)
             ))
             .await;
-        let source = self.unpack(&request).await?;
+        let (source, is_new) = self.unpack(&request).await?;
         let tree = SourceTree::new(self.workshop.layers.path(&source.key));
         let procfile = match tree.read_text("Procfile") {
             Some(text) => procfile::parse(&text)?,
@@ -228,6 +228,10 @@ impl Builder {
         let chosen = choose(&request, &tree, &mut output).await?;
         let ids = (request.build, request.app, request.stack.clone());
         let mut execution = Execution::new(self.workshop.clone(), ids, (tree, source), output);
+        if is_new {
+            let source = &execution.source;
+            execution.made.insert(source.key.clone());
+        }
         let mut plan = BuildPlan::default();
         let mut default_types = BTreeMap::new();
         for buildpack in &chosen {
@@ -257,7 +261,8 @@ impl Builder {
         self.finish(execution, plan, types, last).await
     }
 
-    async fn unpack(&self, request: &BuildRequest) -> Result<Layer, BuildError> {
+    /// The source as a layer, and whether it is one that was not there before.
+    async fn unpack(&self, request: &BuildRequest) -> Result<(Layer, bool), BuildError> {
         let layers = self.workshop.layers.clone();
         let ownership = Ownership {
             owner: self.config.layer_owner,
@@ -269,7 +274,8 @@ impl Builder {
             let draft = layers.draft()?;
             let unpacked = archive::unpack(&archive, &draft.path(), ownership)?;
             let key = hex(&Sha256::digest(format!("source {}", unpacked.digest)));
-            Ok::<_, ArchiveError>(layers.commit(&draft, &key)?)
+            let is_new = layers.find(&key).is_none();
+            Ok::<_, ArchiveError>((layers.commit(&draft, &key)?, is_new))
         });
         let runtimes = self.workshop.runtimes.clone();
         blocking("make the cache directory", move || {
@@ -294,9 +300,14 @@ impl Builder {
             .filter_map(|layer| execution.layer(layer))
             .cloned()
             .collect();
-        let new = execution.made.len();
-        let new_bytes = execution.made.iter().map(|layer| layer.size_bytes).sum();
-        let reused = execution.reused;
+        let is_new = |layer: &&Layer| execution.made.contains(&layer.key);
+        let new = layers.iter().filter(is_new).count();
+        let new_bytes = layers
+            .iter()
+            .filter(is_new)
+            .map(|layer| layer.size_bytes)
+            .sum();
+        let reused = layers.len() - new;
         let line = format!("Layers: {reused} reused, {new} new ({})", size(new_bytes));
         execution.output.heading(&line).await;
         let store = self.workshop.layers.clone();

@@ -4,7 +4,7 @@
 //! layer. It must not know buildpacks. Read [`Execution::run`] first.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::{DirBuilderExt as _, lchown},
     path::{Path, PathBuf},
@@ -65,9 +65,8 @@ pub(crate) struct Execution {
     pub(crate) output: Output,
     /// Results of the steps that are done.
     done: BTreeMap<String, Layer>,
-    /// How many layers were found, and which were made.
-    pub(crate) reused: usize,
-    pub(crate) made: Vec<Layer>,
+    /// Keys of the layers that this build made.
+    pub(crate) made: BTreeSet<String>,
     dynos: u32,
 }
 
@@ -79,7 +78,7 @@ impl Execution {
         output: Output,
     ) -> Self {
         let done = BTreeMap::new();
-        let (reused, made, dynos) = (0, Vec::new(), 0);
+        let (made, dynos) = (BTreeSet::new(), 0);
         Self {
             workshop,
             build,
@@ -89,7 +88,6 @@ impl Execution {
             source,
             output,
             done,
-            reused,
             made,
             dynos,
         }
@@ -106,7 +104,6 @@ impl Execution {
             for line in &step.cached_heading {
                 self.output.heading(line).await;
             }
-            self.reused += 1;
             self.done.insert(step.name.clone(), layer);
             return Ok(());
         }
@@ -122,7 +119,7 @@ impl Execution {
             Action::Write(files) => write_files(&layers, &draft, files.iter())?,
         }
         let layer = commit(&layers, draft, key).await?;
-        self.made.push(layer.clone());
+        self.made.insert(layer.key.clone());
         self.done.insert(step.name.clone(), layer);
         Ok(())
     }

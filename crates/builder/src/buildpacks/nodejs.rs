@@ -319,7 +319,7 @@ impl App<'_> {
             ("npm_config_fund", "false"),
             ("npm_config_audit", "false"),
             // Native modules find the headers here instead of downloading them.
-            ("npm_config_nodedir", HOME),
+            (self.tools.headers_setting(), HOME),
         ];
         env.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let path = format!("{HOME}/bin:{}:/app/node_modules/.bin", super::STACK_PATH);

@@ -107,6 +107,17 @@ impl Tools {
         list
     }
 
+    /// The variable that tells node-gyp where Node.js' headers are. npm 11 complains about the
+    /// name that older ones need.
+    pub(super) fn headers_setting(&self) -> &'static str {
+        let npm = Version::parse(&self.npm.version).map_or(u64::MAX, |version| version.major);
+        if npm < 11 {
+            "npm_config_nodedir"
+        } else {
+            "npm_package_config_node_gyp_nodedir"
+        }
+    }
+
     /// `24.9.0 with npm 11.6.0`.
     pub(super) fn described(&self) -> String {
         let mut text = format!("{} with npm {}", self.node.version, self.npm.version);

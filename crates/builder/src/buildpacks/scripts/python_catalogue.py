@@ -37,8 +37,7 @@ def upstream_versions(uv):
     """What uv knows how to download, if the place it downloads from answers."""
     try:
         listed = json.loads(capture(uv, "python", "list", "--only-downloads", "--all-versions", "--output-format", "json"))
-    except (subprocess.CalledProcessError, OSError, ValueError) as error:
-        say(f"upstream: {error}")
+    except (subprocess.CalledProcessError, OSError, ValueError):
         return []
     entries = [entry for entry in listed if entry["implementation"] == "cpython" and entry.get("url")
                and re.fullmatch(r"3\.\d+\.\d+", entry["version"]) and entry.get("variant", "default") == "default"]
@@ -51,8 +50,8 @@ def upstream_versions(uv):
     try:
         request = urllib.request.Request(url, method="HEAD")
         urllib.request.urlopen(request, timeout=UPSTREAM_TIMEOUT_SECONDS).close()
-    except OSError as error:
-        say(f"upstream: {error}")
+    except OSError:
+        # Common behind a company's mirror; the other sources may do.
         return []
     return sorted({entry["version"] for entry in entries})
 
