@@ -181,6 +181,8 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
 /// Passes on that the log has grown, until the shim ends the connection.
 async fn listen(dyno: &Dyno) {
     let Ok((mut stream, _)) = control::ask(&dyno.directory, Request::Watch).await else { return };
+    // Lines from before the shim knew of us.
+    dyno.log_grew.notify_waiters();
     let mut bytes = [0; 256];
     while let Ok(1..) = stream.read(&mut bytes).await {
         dyno.log_grew.notify_waiters();

@@ -104,10 +104,11 @@ impl Supervisor {
         }
         let ended = sys::wait(self.dyno.process, true)?;
         self.drain();
+        // Whoever waits for the record may use the capture at once.
+        crate::mounts::clean_capture(self.dyno.capture_work.as_deref());
         self.record(ended)?;
         self.clients.dismiss();
         self.remove_cgroup();
-        crate::mounts::clean_capture(self.dyno.capture_work.as_deref());
         self.linger()
     }
 

@@ -10,7 +10,7 @@ use crate::support::{Platform, shell, soon};
 async fn a_dyno_finds_itself_at_home() {
     let platform = Platform::open().await;
     let script = "echo $HOME $PORT $DYNO $MINE; pwd; id -u; id -un; hostname; \
-                  grep -c web.1 /etc/hosts; tr '\\0' ' ' < /proc/self/cmdline; echo; \
+                  grep -c web.1 /etc/hosts; \
                   echo x > /app/file && cat /app/file; echo y > /tmp/file && cat /tmp/file; \
                   echo z > /dev/null && echo z > /dev/stderr; ls /proc/self/fd | wc -l";
     let mut spec = shell(script);
@@ -24,8 +24,6 @@ async fn a_dyno_finds_itself_at_home() {
         vec!["/app 5000 web.1 a b", "/app", "1000", "dyno", "web.1", "1", "x", "y", "z"];
     // `ls` has the three standard ones and the directory it reads.
     expected.push("4");
-    let command = lines.iter().position(|line| line.starts_with("tr ")).unwrap();
-    lines.remove(command);
     expected.sort_unstable();
     assert_eq!(lines, expected);
 }
@@ -51,8 +49,7 @@ async fn a_dyno_is_confined() {
             "Seccomp: 2".to_owned()
         ]
     );
-    // Killing process 1 does nothing, so its exit status says nothing.
-    assert_eq!(lines[5..lines.len() - 1], ["open: kill -9 1"]);
+    assert_eq!(lines[5..lines.len() - 1], [""; 0]);
     assert!(lines.last().unwrap().parse::<u32>().unwrap() < 6, "{lines:?}");
 }
 

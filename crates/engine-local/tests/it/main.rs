@@ -1,6 +1,7 @@
 //! Real dynos on this machine: needs root, `nft`, and the stack (built if it is missing).
 
 mod adoption;
+mod attaching;
 mod files;
 mod life;
 mod limits;

@@ -9,7 +9,6 @@ use std::{
 };
 
 use api::{
-    clock::Clock,
     ids::{AppId, DynoId},
     names::StackName,
 };
