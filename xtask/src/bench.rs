@@ -11,12 +11,12 @@ pub(crate) use dyno_start::{SERVE, serve};
 
 use anyhow::{Result, bail};
 
-use crate::out;
+use crate::{host, out, process, shim, stack, workspace};
 
 struct Bench {
     name: &'static str,
     about: &'static str,
-    run: fn() -> Result<()>,
+    run: fn(profile: &str) -> Result<()>,
 }
 
 const BENCHES: &[Bench] = &[
@@ -32,7 +32,8 @@ const BENCHES: &[Bench] = &[
     },
 ];
 
-/// `xtask bench [NAME]`.
+/// `xtask bench [NAME] [--debug]`: of a debug build it is quick to see whether the benchmark works;
+/// its figures say nothing.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(name) = arguments.first() else {
         for bench in BENCHES {
@@ -44,7 +45,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     };
     match BENCHES.iter().find(|bench| bench.name == name) {
-        Some(bench) => (bench.run)(),
+        Some(bench) => {
+            let is_debug = arguments.iter().any(|argument| argument == "--debug");
+            let profile = if is_debug { "debug" } else { "release" };
+            prepare(profile)?;
+            (bench.run)(profile)
+        }
         None => bail!("there is no benchmark `{name}`\n  hint: `cargo xtask bench` lists them"),
     }
+}
+
+fn prepare(profile: &str) -> Result<()> {
+    host::prepare(host::Purpose::Run)?;
+    let mut build = process::cargo(&workspace::root());
+    build.args(["build", "--package", "server", "--bin", "landfall"]);
+    if profile == "release" {
+        build.arg("--release");
+    }
+    process::run("build landfall", &mut build)?;
+    shim::build(profile)?;
+    stack::ensure(profile)
 }

@@ -15,35 +15,24 @@ use anyhow::{Context, Result};
 
 use super::samples::{Series, ratio, report};
 use crate::{
-    host, http,
+    http,
     out::{self, Stopwatch},
     platform::Platform,
     process,
     push::{self, Repository, SAMPLES, Sample},
-    shim, stack, workspace,
+    workspace,
 };
 
 /// How often each push is measured: an app of its own each time.
 const ROUNDS: usize = 3;
 
-/// Release builds: a benchmark of a debug build says nothing.
-const PROFILE: &str = "release";
-
 /// Runs it.
-pub(crate) fn run() -> Result<()> {
-    host::prepare(host::Purpose::Run)?;
-    let mut build = process::cargo(&workspace::root());
-    process::run(
-        "build landfall",
-        build.args(["build", "--release", "--package", "server"]),
-    )?;
-    shim::build(PROFILE)?;
-    stack::ensure(PROFILE)?;
+pub(crate) fn run(profile: &str) -> Result<()> {
     let place = workspace::target().join("bench").join("deploy");
     let mut series = Vec::new();
     let mut ratios = Vec::new();
     for sample in SAMPLES {
-        let measured = measure(sample, &place)?;
+        let measured = measure(profile, sample, &place)?;
         let first = series.len();
         ratios.push((sample.folder, first));
         series.extend(measured);
@@ -60,12 +49,12 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// First push, second push and bare cost of one sample.
-fn measure(sample: &Sample, place: &Path) -> Result<[Series; 3]> {
+fn measure(profile: &str, sample: &Sample, place: &Path) -> Result<[Series; 3]> {
     let (mut first, mut second, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         out::step(format_args!("{} round {round} of {ROUNDS}", sample.title));
         // A platform of its own: layers of an earlier round would make a first push a second.
-        let platform = Platform::start(PROFILE, &place.join("platform"))?;
+        let platform = Platform::start(profile, &place.join("platform"))?;
         let ready = &platform.ready;
         ready.ensure_app(sample.app)?;
         let repository = Repository::make(sample, &place.join("repository"))?;

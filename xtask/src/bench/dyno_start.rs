@@ -17,9 +17,9 @@ use serde_json::json;
 
 use super::samples::{Series, ratio, report};
 use crate::{
-    host, http,
+    http,
     out::{self, Stopwatch},
-    process, shim, stack, workspace,
+    process, stack, workspace,
 };
 
 /// The hidden command that serves `200 ok` on `$PORT`.
@@ -29,15 +29,7 @@ const ROUNDS: usize = 30;
 const LIMITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_micros(200));
 
 /// Runs it.
-pub(crate) fn run() -> Result<()> {
-    host::prepare(host::Purpose::Run)?;
-    let mut build = process::cargo(&workspace::root());
-    process::run(
-        "build landfall",
-        build.args(["build", "--release", "--package", "server"]),
-    )?;
-    shim::build("release")?;
-    stack::ensure("release")?;
+pub(crate) fn run(profile: &str) -> Result<()> {
     let program = std::env::current_exe()?;
     out::step("fork/exec");
     let bare = Series::new(
@@ -45,7 +37,7 @@ pub(crate) fn run() -> Result<()> {
         rounds(|port| start(&mut plain(&program, port)))?,
     );
     out::step("dyno");
-    let dyno = Series::new("dyno", dynos(&program)?);
+    let dyno = Series::new("dyno", dynos(profile, &program)?);
     let mut series = vec![bare, dyno];
     if process::find("crun").is_some() {
         out::step("crun");
@@ -72,8 +64,8 @@ fn rounds(mut one: impl FnMut(u16) -> Result<f64>) -> Result<Vec<f64>> {
 }
 
 /// The engine's own measurements: `landfall bench:dyno-start` prints seconds, one per line.
-fn dynos(program: &Path) -> Result<Vec<f64>> {
-    let mut command = Command::new(workspace::landfall("release"));
+fn dynos(profile: &str, program: &Path) -> Result<Vec<f64>> {
+    let mut command = Command::new(workspace::landfall(profile));
     command
         .args(["bench:dyno-start", "--count", &ROUNDS.to_string(), "--data"])
         .arg(workspace::target().join("bench").join("dyno-start"))
