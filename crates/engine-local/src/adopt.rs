@@ -37,7 +37,9 @@ impl Inner {
                     self.hold(Arc::new(dyno));
                 }
                 Ok(None) => {
-                    remove_directory(&directory).await.map_err(failed("remove half a dyno"))?;
+                    remove_directory(&directory)
+                        .await
+                        .map_err(failed("remove half a dyno"))?;
                 }
                 Err(error) => {
                     // Evidence of something we do not understand is not ours to destroy.
@@ -45,8 +47,16 @@ impl Inner {
                 }
             }
         }
-        for leaf in self.cgroups.dynos().into_iter().filter(|leaf| !leaves.contains(leaf)) {
-            self.cgroups.remove(&leaf).await.map_err(failed("remove a cgroup"))?;
+        for leaf in self
+            .cgroups
+            .dynos()
+            .into_iter()
+            .filter(|leaf| !leaves.contains(leaf))
+        {
+            self.cgroups
+                .remove(&leaf)
+                .await
+                .map_err(failed("remove a cgroup"))?;
         }
         self.network.sweep(&networks).await
     }
@@ -70,5 +80,7 @@ impl Inner {
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect()
+    fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect()
 }

@@ -63,16 +63,25 @@ impl Cgroups {
             let version = if mount.join("cgroup.controllers").exists() {
                 Version::Two
             } else {
-                Version::One { has_unified: mount.join("unified/cgroup.procs").exists() }
+                Version::One {
+                    has_unified: mount.join("unified/cgroup.procs").exists(),
+                }
             };
-            let groups = Self { version, mount: mount.to_owned(), name: name.to_owned() };
+            let groups = Self {
+                version,
+                mount: mount.to_owned(),
+                name: name.to_owned(),
+            };
             groups.hand_down()?;
             for directory in groups.directories(SHIMS) {
                 fs::create_dir_all(directory)?;
             }
             Ok(groups)
         };
-        open().map_err(|source| EngineError::Host { step: "make control groups", source })
+        open().map_err(|source| EngineError::Host {
+            step: "make control groups",
+            source,
+        })
     }
 
     /// Version 2 groups only have the controllers that every group above hands down.
@@ -90,7 +99,10 @@ impl Cgroups {
                 fs::create_dir_all(&group)?;
             }
             for controller in HANDED_DOWN {
-                match fs::write(group.join("cgroup.subtree_control"), format!("+{controller}")) {
+                match fs::write(
+                    group.join("cgroup.subtree_control"),
+                    format!("+{controller}"),
+                ) {
                     Err(error) if controller != "io" => return Err(error),
                     _ => {}
                 }
@@ -118,7 +130,11 @@ impl Cgroups {
         // Heroku lets a dyno exceed its quota (R14) and ends it at twice that (R15).
         let memory = limits.memory_bytes.saturating_mul(2).to_string();
         let pids = limits.pids.saturating_add(OWN_PROCESSES).to_string();
-        let share = if kind == DynoKind::Build { BUILD_SHARE } else { 1 };
+        let share = if kind == DynoKind::Build {
+            BUILD_SHARE
+        } else {
+            1
+        };
         let weight = u64::from(limits.cpu_weight) / share;
         match self.version {
             Version::Two => {
@@ -159,7 +175,10 @@ impl Cgroups {
             }
             Version::One { has_unified } => Place {
                 into: has_unified.then(|| self.group_1("unified", dyno)),
-                tasks: self.groups_1(dyno).map(|group| group.join("tasks")).collect(),
+                tasks: self
+                    .groups_1(dyno)
+                    .map(|group| group.join("tasks"))
+                    .collect(),
                 memory_events: Some(self.group_1("memory", dyno).join("memory.oom_control")),
                 directories,
             },
@@ -192,7 +211,11 @@ impl Cgroups {
     /// Memory in use, bytes; zero if unknown.
     pub(crate) fn memory_bytes(&self, dyno: &str) -> u64 {
         let path = match self.version {
-            Version::Two => self.mount.join(&self.name).join(dyno).join("memory.current"),
+            Version::Two => self
+                .mount
+                .join(&self.name)
+                .join(dyno)
+                .join("memory.current"),
             Version::One { .. } => self.group_1("memory", dyno).join("memory.usage_in_bytes"),
         };
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -208,7 +231,11 @@ impl Cgroups {
             .flatten()
             .filter_map(|entry| {
                 let entry = entry.ok()?;
-                entry.file_type().ok()?.is_dir().then(|| entry.file_name().into_string().ok())?
+                entry
+                    .file_type()
+                    .ok()?
+                    .is_dir()
+                    .then(|| entry.file_name().into_string().ok())?
             })
             .filter(|name| name != SHIMS)
             .collect();
@@ -237,7 +264,10 @@ impl Cgroups {
     }
 
     fn parents(&self) -> Vec<PathBuf> {
-        self.directories("").into_iter().map(|path| path.components().collect()).collect()
+        self.directories("")
+            .into_iter()
+            .map(|path| path.components().collect())
+            .collect()
     }
 
     fn directories(&self, leaf: &str) -> Vec<PathBuf> {
@@ -251,7 +281,9 @@ impl Cgroups {
     }
 
     fn groups_1(&self, leaf: &str) -> impl Iterator<Item = PathBuf> {
-        CONTROLLERS.iter().map(move |controller| self.group_1(controller, leaf))
+        CONTROLLERS
+            .iter()
+            .map(move |controller| self.group_1(controller, leaf))
     }
 
     fn group_1(&self, hierarchy: &str, leaf: &str) -> PathBuf {
@@ -266,8 +298,10 @@ pub(crate) fn kill(directory: &Path) {
     }
     for _ in 0..REMOVALS {
         let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        let processes: Vec<Pid> =
-            processes.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
+        let processes: Vec<Pid> = processes
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+            .collect();
         if processes.is_empty() {
             return;
         }
@@ -302,21 +336,32 @@ async fn remove_empty(directories: &[PathBuf]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { memory_bytes: 512 << 20, cpu_weight: 100, pids: 256 };
+    const LIMITS: Limits = Limits {
+        memory_bytes: 512 << 20,
+        cpu_weight: 100,
+        pids: 256,
+    };
 
     fn written(groups: &Cgroups, kind: DynoKind) -> Vec<(String, String)> {
         let settings = groups.settings("d", &LIMITS, kind);
         settings
             .into_iter()
             .map(|(path, value)| {
-                let path = path.strip_prefix(&groups.mount).unwrap().display().to_string();
+                let path = path
+                    .strip_prefix(&groups.mount)
+                    .unwrap()
+                    .display()
+                    .to_string();
                 (path, value)
             })
             .collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -361,7 +406,10 @@ mod tests {
             written(&groups, DynoKind::Build),
             pairs(&[
                 ("memory/landfall/007/d/memory.limit_in_bytes", "1073741824"),
-                ("memory/landfall/007/d/memory.memsw.limit_in_bytes", "1073741824"),
+                (
+                    "memory/landfall/007/d/memory.memsw.limit_in_bytes",
+                    "1073741824"
+                ),
                 ("pids/landfall/007/d/pids.max", "257"),
                 ("cpu/landfall/007/d/cpu.shares", "102"),
             ])
@@ -370,6 +418,9 @@ mod tests {
         assert_eq!(place.into, Some(tree.path().join("unified/landfall/007/d")));
         assert_eq!(place.tasks.len(), 3);
         assert_eq!(place.directories.len(), 4);
-        assert_eq!(groups.views("d")[0].target, Path::new("/sys/fs/cgroup/memory"));
+        assert_eq!(
+            groups.views("d")[0].target,
+            Path::new("/sys/fs/cgroup/memory")
+        );
     }
 }

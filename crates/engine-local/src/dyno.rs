@@ -148,8 +148,13 @@ impl Dyno {
 
 /// Whether a shim holds the dyno's directory.
 pub(crate) fn is_kept(directory: &Path) -> bool {
-    let Ok(lock) = File::open(directory.join(files::LOCK)) else { return false };
-    matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+    let Ok(lock) = File::open(directory.join(files::LOCK)) else {
+        return false;
+    };
+    matches!(
+        lock.try_lock_shared(),
+        Err(std::fs::TryLockError::WouldBlock)
+    )
 }
 
 async fn follow(dyno: Arc<Dyno>, clock: Clock) {
@@ -180,7 +185,9 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
 
 /// Passes on that the log has grown, until the shim ends the connection.
 async fn listen(dyno: &Dyno) {
-    let Ok((mut stream, _)) = control::ask(&dyno.directory, Request::Watch).await else { return };
+    let Ok((mut stream, _)) = control::ask(&dyno.directory, Request::Watch).await else {
+        return;
+    };
     // Lines from before the shim knew of us.
     dyno.log_grew.notify_waiters();
     let mut bytes = [0; 256];

@@ -109,8 +109,9 @@ impl LocalEngine {
         for directory in [&run, &dynos_directory] {
             make_private(directory).map_err(host("make the directory of dynos"))?;
         }
-        let dynos_directory =
-            dynos_directory.canonicalize().map_err(host("make the directory of dynos"))?;
+        let dynos_directory = dynos_directory
+            .canonicalize()
+            .map_err(host("make the directory of dynos"))?;
         let shim = shim_program::install(&config.shim, &config.data)
             .map_err(host("copy the shim program"))?;
         let slot = Slot::claim(&config.data)?;
@@ -156,10 +157,14 @@ impl LocalEngine {
             self.remove(id).await?;
         }
         self.0.network.remove_everything().await?;
-        self.0.cgroups.remove_everything().await.map_err(|source| EngineError::Host {
-            step: "remove control groups",
-            source,
-        })?;
+        self.0
+            .cgroups
+            .remove_everything()
+            .await
+            .map_err(|source| EngineError::Host {
+                step: "remove control groups",
+                source,
+            })?;
         self.0.slot.clone().free()
     }
 }
@@ -188,7 +193,11 @@ impl Inner {
     }
 
     fn find(&self, id: DynoId) -> Result<Arc<Dyno>, EngineError> {
-        self.dynos().held.get(&id).cloned().ok_or(EngineError::UnknownDyno(id))
+        self.dynos()
+            .held
+            .get(&id)
+            .cloned()
+            .ok_or(EngineError::UnknownDyno(id))
     }
 
     /// Reserves an id.
@@ -217,9 +226,13 @@ impl Inner {
             && let Err(source) = fs::remove_dir_all(work)
             && source.kind() != io::ErrorKind::NotFound
         {
-            return Err(EngineError::Host { step: "remove an overlay's scratch", source });
+            return Err(EngineError::Host {
+                step: "remove an overlay's scratch",
+                source,
+            });
         }
-        self.discard(&dyno.directory, &id.to_string(), dyno.notes.index).await?;
+        self.discard(&dyno.directory, &id.to_string(), dyno.notes.index)
+            .await?;
         self.dynos().held.remove(&id);
         Ok(())
     }
@@ -236,7 +249,10 @@ impl Engine for LocalEngine {
 
     async fn list(&self) -> Result<Vec<DynoReport>, EngineError> {
         let dynos: Vec<Arc<Dyno>> = self.0.dynos().held.values().cloned().collect();
-        Ok(dynos.iter().map(|dyno| dyno.report(&self.0.cgroups)).collect())
+        Ok(dynos
+            .iter()
+            .map(|dyno| dyno.report(&self.0.cgroups))
+            .collect())
     }
 
     async fn inspect(&self, id: DynoId) -> Result<DynoReport, EngineError> {
@@ -261,7 +277,9 @@ impl Engine for LocalEngine {
     }
 
     async fn remove(&self, id: DynoId) -> Result<(), EngineError> {
-        let Ok(dyno) = self.0.find(id) else { return Ok(()) };
+        let Ok(dyno) = self.0.find(id) else {
+            return Ok(());
+        };
         if dyno.ended().is_none() {
             return Err(EngineError::StillRunning(id));
         }
@@ -283,7 +301,10 @@ impl Engine for LocalEngine {
         dyno.wait().await;
         let output = fs::read(dyno.directory.join(files::OUTPUT));
         let output = output.map_err(|_| EngineError::NotAttachable(id))?;
-        Ok(Box::new(tokio::io::join(Cursor::new(output), tokio::io::sink())))
+        Ok(Box::new(tokio::io::join(
+            Cursor::new(output),
+            tokio::io::sink(),
+        )))
     }
 
     async fn read_log(&self, id: DynoId, after: u64) -> Result<LogBatch, EngineError> {
@@ -315,7 +336,11 @@ impl Engine for LocalEngine {
     async fn listening(&self, id: DynoId) -> Result<Vec<String>, EngineError> {
         let dyno = self.0.find(id)?;
         let is_running = dyno.ended().is_none();
-        Ok(if is_running { sockets::listening(dyno.process) } else { Vec::new() })
+        Ok(if is_running {
+            sockets::listening(dyno.process)
+        } else {
+            Vec::new()
+        })
     }
 }
 
@@ -326,29 +351,45 @@ where
 {
     let step = "finish what was begun";
     let ended = tokio::spawn(work).await;
-    ended.map_err(|source| EngineError::Host { step, source: source.into() })?
+    ended.map_err(|source| EngineError::Host {
+        step,
+        source: source.into(),
+    })?
 }
 
 async fn read_records(dyno: &Arc<Dyno>, after: u64) -> Result<Vec<LogRecord>, EngineError> {
     let step = "read a dyno's log";
     let dyno = Arc::clone(dyno);
     let read = tokio::task::spawn_blocking(move || {
-        dyno.log.lock().unwrap_or_else(PoisonError::into_inner).read(after)
+        dyno.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(after)
     });
-    let records = read.await.map_err(io::Error::from).and_then(|records| records);
+    let records = read
+        .await
+        .map_err(io::Error::from)
+        .and_then(|records| records);
     let records = records.map_err(|source| EngineError::Host { step, source })?;
-    Ok(records.into_iter().map(log_record).collect())
+    Ok(records.iter().map(log_record).collect())
 }
 
-fn log_record(record: Record) -> LogRecord {
+fn log_record(record: &Record) -> LogRecord {
     LogRecord {
         sequence: record.sequence,
         at: Time::from_micros(record.at_micros),
-        stream: if record.stream == 2 { LogStream::Stderr } else { LogStream::Stdout },
+        stream: if record.stream == 2 {
+            LogStream::Stderr
+        } else {
+            LogStream::Stdout
+        },
         text: String::from_utf8_lossy(&record.text).into_owned(),
     }
 }
 
 fn make_private(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }

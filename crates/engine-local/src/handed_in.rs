@@ -14,7 +14,13 @@ use api::names::DynoName;
 use shim::start::{Access, Bind};
 
 /// Variables that name a proxy, in either case.
-const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
+const PROXIES: [&str; 5] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+];
 /// Variables that name a file of trusted certificates.
 const TRUST_FILES: [&str; 9] = [
     "SSL_CERT_FILE",
@@ -63,20 +69,31 @@ impl HandedIn {
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), inside(name, value)?)))
             .collect();
-        let resolv_conf: Vec<String> =
-            resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect();
-        Self { variables, trust: bundle.map(trust).unwrap_or_default(), resolv_conf: resolv_conf.concat() }
+        let resolv_conf: Vec<String> = resolvers
+            .iter()
+            .map(|resolver| format!("nameserver {resolver}\n"))
+            .collect();
+        Self {
+            variables,
+            trust: bundle.map(trust).unwrap_or_default(),
+            resolv_conf: resolv_conf.concat(),
+        }
     }
 
     /// The host's file of trusted certificates, at one of the usual places.
     pub(crate) fn host_bundle() -> Option<PathBuf> {
-        HOST_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file())
+        HOST_BUNDLES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.is_file())
     }
 
     /// Adds what is unset to a dyno's environment.
     pub(crate) fn add_to(&self, environment: &mut BTreeMap<String, String>) {
         for (name, value) in &self.variables {
-            environment.entry(name.clone()).or_insert_with(|| value.clone());
+            environment
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
         }
     }
 
@@ -128,7 +145,11 @@ fn trust(bundle: &Path) -> Vec<Bind> {
     } else {
         (bundle.to_owned(), STACK_BUNDLE)
     };
-    vec![Bind { source, target: target.into(), access: Access::Unmapped }]
+    vec![Bind {
+        source,
+        target: target.into(),
+        access: Access::Unmapped,
+    }]
 }
 
 #[cfg(test)]
@@ -136,7 +157,10 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -168,17 +192,32 @@ mod tests {
         let check = |bundle: &str, source: &str, target: &str| {
             let handed_in = HandedIn::new(&BTreeMap::new(), Some(Path::new(bundle)), &[]);
             let bind = &handed_in.binds()[0];
-            assert_eq!((bind.source.as_path(), bind.target.as_path()), (source.as_ref(), target.as_ref()));
+            assert_eq!(
+                (bind.source.as_path(), bind.target.as_path()),
+                (source.as_ref(), target.as_ref())
+            );
         };
-        check("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs", "/etc/ssl/certs");
-        check("/company/ca.pem", "/company/ca.pem", "/etc/ssl/certs/ca-certificates.crt");
+        check(
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/ssl/certs",
+            "/etc/ssl/certs",
+        );
+        check(
+            "/company/ca.pem",
+            "/company/ca.pem",
+            "/etc/ssl/certs/ca-certificates.crt",
+        );
     }
 
     #[test]
     fn names_of_the_dyno_and_its_user_are_known_inside() {
         let stack = tempfile::tempdir().unwrap();
         fs::create_dir(stack.path().join("etc")).unwrap();
-        fs::write(stack.path().join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+        fs::write(
+            stack.path().join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\n",
+        )
+        .unwrap();
         fs::write(stack.path().join("etc/group"), "dyno:x:1000:\n").unwrap();
         let handed_in = HandedIn::new(&BTreeMap::new(), None, &[Ipv4Addr::new(10, 0, 0, 2)]);
         let address = Ipv4Addr::new(10, 208, 0, 1).into();

@@ -25,7 +25,9 @@ pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
     match tokio::time::timeout_at(deadline, ask(stream, address)).await {
         Ok(Ok((answer, stream))) if !answer.is_empty() => {
             tokio::spawn(hear_out(stream));
-            Probe::Answered { status: status(&answer) }
+            Probe::Answered {
+                status: status(&answer),
+            }
         }
         _ => Probe::Silent,
     }
@@ -34,10 +36,10 @@ pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
 /// Reads the rest of an answer and forgets it.
 async fn hear_out(stream: TcpStream) {
     let mut rest = stream.take(REST_BYTES);
-    let read = tokio::io::copy(&mut rest, &mut tokio::io::sink());
-    match tokio::time::timeout(REST_TIMEOUT, read).await {
-        Ok(Ok(_)) => {}
-        _ => tracing::debug!("an answer to a probe did not end"),
+    let mut nowhere = tokio::io::sink();
+    let read = tokio::io::copy(&mut rest, &mut nowhere);
+    if !matches!(tokio::time::timeout(REST_TIMEOUT, read).await, Ok(Ok(_))) {
+        tracing::debug!("an answer to a probe did not end");
     }
 }
 
@@ -95,12 +97,18 @@ mod tests {
             // The first connection in the queue is the one that gave up.
             drop(listener.accept().await.unwrap());
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\n\r\n")
+                .await
+                .unwrap();
             stream
         };
         let (found, stream) = tokio::join!(probe(address, Duration::from_secs(10)), served);
         assert_eq!(found, Probe::Answered { status: Some(404) });
         drop((listener, stream));
-        assert_eq!(probe(address, Duration::from_secs(10)).await, Probe::Refused);
+        assert_eq!(
+            probe(address, Duration::from_secs(10)).await,
+            Probe::Refused
+        );
     }
 }

@@ -8,11 +8,7 @@ use shim::start::{
 };
 
 use crate::{
-    LAYER_OWNER,
-    cgroup::View,
-    dyno::Notes,
-    handed_in::HandedIn,
-    network::DynoNetwork,
+    LAYER_OWNER, cgroup::View, dyno::Notes, handed_in::HandedIn, network::DynoNetwork,
     slot::UIDS_PER_DYNO,
 };
 
@@ -48,10 +44,14 @@ pub(crate) fn request(
 ) -> serde_json::Result<StartRequest> {
     let notes = serde_json::to_value(notes(&spec, around.network))?;
     let rank = match spec.kind {
-        DynoKind::Build => Rank { nice: BUILD_NICE, oom_score: BUILD_OOM_SCORE },
-        DynoKind::Formation | DynoKind::OneOff | DynoKind::Release => {
-            Rank { nice: 0, oom_score: OOM_SCORE }
-        }
+        DynoKind::Build => Rank {
+            nice: BUILD_NICE,
+            oom_score: BUILD_OOM_SCORE,
+        },
+        DynoKind::Formation | DynoKind::OneOff | DynoKind::Release => Rank {
+            nice: 0,
+            oom_score: OOM_SCORE,
+        },
     };
     Ok(StartRequest {
         directory: around.directory,
@@ -69,11 +69,9 @@ pub(crate) fn request(
         },
         root: Root {
             stack: around.stack.to_owned(),
-            etc: around.handed_in.etc(
-                around.stack,
-                &spec.name,
-                around.network.dyno_address.into(),
-            ),
+            etc: around
+                .handed_in
+                .etc(around.stack, &spec.name, around.network.dyno_address.into()),
             tmp: match spec.kind {
                 // Compilers fill it with what would not fit the dyno's memory.
                 DynoKind::Build => Tmp::Disk,
@@ -129,12 +127,22 @@ fn binds(spec: &DynoSpec, views: Vec<View>, handed_in: &HandedIn) -> Vec<Bind> {
     let own = spec.binds.iter().map(|bind| Bind {
         source: bind.source.clone(),
         target: bind.target.clone(),
-        access: if bind.is_writable { Access::ReadWrite } else { Access::ReadOnly },
+        access: if bind.is_writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        },
     });
     let views = views.into_iter().map(|view| Bind {
         source: view.source,
         target: view.target,
         access: Access::Unmapped,
     });
-    handed_in.binds().iter().cloned().chain(views).chain(own).collect()
+    handed_in
+        .binds()
+        .iter()
+        .cloned()
+        .chain(views)
+        .chain(own)
+        .collect()
 }

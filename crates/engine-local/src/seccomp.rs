@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, ffi::c_long};
 
 use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, EPERM, ENOSYS,
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, ENOSYS, EPERM,
 };
 
 /// Offsets in `struct seccomp_data` (linux/seccomp.h).
@@ -130,7 +130,10 @@ pub(crate) fn filter() -> Vec<u64> {
     // Its flags are in memory, out of the filter's sight: the C library falls back to `clone`.
     verdicts.insert(number(libc::SYS_clone3), Verdict::Return(refuse(ENOSYS)));
     verdicts.insert(number(libc::SYS_socket), Verdict::FamilyIn(FAMILIES));
-    verdicts.insert(number(libc::SYS_personality), Verdict::ValueIn(PERSONALITIES));
+    verdicts.insert(
+        number(libc::SYS_personality),
+        Verdict::ValueIn(PERSONALITIES),
+    );
     let mut program = vec![
         load(OFFSET_ARCHITECTURE),
         jump(BPF_JEQ, ARCHITECTURE, 1, 0),
@@ -149,7 +152,10 @@ fn number(call: c_long) -> u32 {
 fn segments(verdicts: &BTreeMap<u32, Verdict>) -> Vec<(u32, Verdict)> {
     let mut segments: Vec<(u32, Verdict)> = Vec::new();
     for call in 0..=LAST_KNOWN {
-        let verdict = verdicts.get(&call).copied().unwrap_or(Verdict::Return(refuse(EPERM)));
+        let verdict = verdicts
+            .get(&call)
+            .copied()
+            .unwrap_or(Verdict::Return(refuse(EPERM)));
         if segments.last().is_none_or(|(_, last)| *last != verdict) {
             segments.push((call, verdict));
         }
@@ -195,10 +201,7 @@ fn leaf(verdict: Verdict) -> Vec<u64> {
 }
 
 fn pack(code: u32, jump_true: u8, jump_false: u8, k: u32) -> u64 {
-    u64::from(code) << 48
-        | u64::from(jump_true) << 40
-        | u64::from(jump_false) << 32
-        | u64::from(k)
+    u64::from(code) << 48 | u64::from(jump_true) << 40 | u64::from(jump_false) << 32 | u64::from(k)
 }
 
 /// Loads a word of the call's description.
@@ -230,7 +233,10 @@ mod tests {
         loop {
             let word = program[at];
             let [k @ .., jump_false, jump_true, low, high] = word.to_le_bytes();
-            let (code, k) = (u32::from(u16::from_le_bytes([low, high])), u32::from_le_bytes(k));
+            let (code, k) = (
+                u32::from(u16::from_le_bytes([low, high])),
+                u32::from_le_bytes(k),
+            );
             let choose = |holds: bool| usize::from(if holds { jump_true } else { jump_false });
             at += 1;
             at += match code {

@@ -17,8 +17,11 @@ const NAME_BYTES: usize = 8;
 pub(crate) fn install(program: &Path, data: &Path) -> io::Result<PathBuf> {
     let content = fs::read(program)?;
     let hash = Sha256::digest(&content);
-    let name: String = hash.iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    let directory = data.join("shim").join(name);
+    let name = hash
+        .iter()
+        .take(NAME_BYTES)
+        .fold(0, |name, byte| name << 8 | u64::from(*byte));
+    let directory = data.join("shim").join(format!("{name:016x}"));
     let installed = directory.join("landfall-shim");
     if installed.exists() {
         return Ok(installed);
@@ -46,6 +49,9 @@ mod tests {
         let two = install(&program, data.path()).unwrap();
         assert_ne!(one, two);
         assert_eq!(fs::read_to_string(one).unwrap(), "one");
-        assert_eq!(fs::metadata(two).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(
+            fs::metadata(two).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// `TCP_LISTEN` of linux/tcp_states.h, as the tables write it.
+/// `TCP_LISTEN` of `linux/tcp_states.h`, as the tables write it.
 const LISTENING: &str = "0A";
 
 /// TCP addresses that are listened on in the network namespace of a process.
@@ -26,7 +26,10 @@ fn listener(line: &str) -> Option<SocketAddr> {
     let local = fields.next()?;
     (fields.nth(1)? == LISTENING).then_some(())?;
     let (address, port) = local.split_once(':')?;
-    Some(SocketAddr::new(address_of(address)?, u16::from_str_radix(port, 16).ok()?))
+    Some(SocketAddr::new(
+        address_of(address)?,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
 }
 
 /// Addresses are written as 32-bit words of the machine's own byte order.
@@ -49,16 +52,26 @@ mod tests {
 
     fn check(local: &str, state: &str, expected: Option<&str>) {
         let line = format!("   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000");
-        assert_eq!(listener(&line).map(|found| found.to_string()).as_deref(), expected);
+        assert_eq!(
+            listener(&line).map(|found| found.to_string()).as_deref(),
+            expected
+        );
     }
 
     #[test]
     fn lines_of_the_tables_are_understood() {
         check("0100007F:1F40", "0A", Some("127.0.0.1:8000"));
         check("00000000:1388", "0A", Some("0.0.0.0:5000"));
-        check("00000000000000000000000000000000:1388", "0A", Some("[::]:5000"));
+        check(
+            "00000000000000000000000000000000:1388",
+            "0A",
+            Some("[::]:5000"),
+        );
         check("0100007F:1F40", "01", None);
-        assert_eq!(listener("  sl  local_address rem_address   st tx_queue"), None);
+        assert_eq!(
+            listener("  sl  local_address rem_address   st tx_queue"),
+            None
+        );
         assert_eq!(listener(""), None);
     }
 }

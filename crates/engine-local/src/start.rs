@@ -51,7 +51,11 @@ impl Inner {
                 if let Err(error) = self.discard(&directory, &id.to_string(), index).await {
                     tracing::warn!(dyno = %id, %error, "a failed start left something behind");
                 }
-                Err(EngineError::Start { dyno: id, step, source })
+                Err(EngineError::Start {
+                    dyno: id,
+                    step,
+                    source,
+                })
             }
         }
     }
@@ -64,8 +68,13 @@ impl Inner {
     ) -> Result<Arc<Dyno>, Failure> {
         let directory = self.directory_of(spec.id);
         let leaf = spec.id.to_string();
-        DirBuilder::new().mode(0o700).create(&directory).at("make its directory")?;
-        self.cgroups.create(&leaf, &spec.limits, spec.kind).at("make its cgroup")?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&directory)
+            .at("make its directory")?;
+        self.cgroups
+            .create(&leaf, &spec.limits, spec.kind)
+            .at("make its cgroup")?;
         let around = Surroundings {
             directory: directory.clone(),
             stack,
@@ -77,12 +86,20 @@ impl Inner {
             handed_in: &self.handed_in,
             seccomp: &self.seccomp,
         };
-        let request = request(spec, around).map_err(io::Error::from).at("describe it")?;
-        match run_shim(&self.shim, &request).await.at(Step::Shim.describe())? {
+        let request = request(spec, around)
+            .map_err(io::Error::from)
+            .at("describe it")?;
+        match run_shim(&self.shim, &request)
+            .await
+            .at(Step::Shim.describe())?
+        {
             StartAnswer::Started => {}
             StartAnswer::Failed { step, errno } => {
                 let source = io::Error::from_raw_os_error(errno);
-                return Err(Failure { step: step.describe(), source });
+                return Err(Failure {
+                    step: step.describe(),
+                    source,
+                });
             }
         }
         let loaded = Dyno::load(&directory).at("read its state")?;
@@ -98,9 +115,14 @@ impl Inner {
         index: u32,
     ) -> Result<(), EngineError> {
         let host = |step| move |source| EngineError::Host { step, source };
-        self.cgroups.remove(leaf).await.map_err(host("remove a dyno's cgroup"))?;
+        self.cgroups
+            .remove(leaf)
+            .await
+            .map_err(host("remove a dyno's cgroup"))?;
         self.network.release(index).await?;
-        remove_directory(directory).await.map_err(host("remove a dyno's directory"))
+        remove_directory(directory)
+            .await
+            .map_err(host("remove a dyno's directory"))
     }
 }
 

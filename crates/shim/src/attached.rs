@@ -57,7 +57,11 @@ impl Attached {
     /// Takes the shim's ends, unless they are a log's.
     pub(crate) fn new(outer: Outer) -> Result<Self, Outer> {
         match outer {
-            Outer::Attachable { input, output, is_terminal } => Ok(Self {
+            Outer::Attachable {
+                input,
+                output,
+                is_terminal,
+            } => Ok(Self {
                 input: Some(input.into()),
                 output: Some(output.into()),
                 is_terminal,
@@ -155,7 +159,9 @@ impl Attached {
 
     /// Returns whether there may be more.
     fn read_output(&mut self) -> bool {
-        let Some(output) = &mut self.output else { return false };
+        let Some(output) = &mut self.output else {
+            return false;
+        };
         let mut buffer = [0; 16 << 10];
         match output.read(&mut buffer) {
             Ok(length) if length > 0 => {
@@ -176,7 +182,9 @@ impl Attached {
     }
 
     fn read_client(&mut self) {
-        let Client::Connected(client) = &mut self.client else { return };
+        let Client::Connected(client) = &mut self.client else {
+            return;
+        };
         let mut buffer = [0; 16 << 10];
         match client.read(&mut buffer) {
             Ok(length) if length > 0 => self.to_dyno.extend_from_slice(&buffer[..length]),
@@ -215,7 +223,10 @@ impl Attached {
 }
 
 fn is_momentary(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+    )
 }
 
 /// Writes what can be without waiting. Returns whether the other side is still there.

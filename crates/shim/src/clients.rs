@@ -49,7 +49,14 @@ impl Asked {
 
     /// Answers [`Request::Status`].
     pub(crate) fn status(self, lines: u64, dropped: u64) {
-        answer(&self.stream, Answer::Status { version: VERSION, lines, dropped });
+        answer(
+            &self.stream,
+            Answer::Status {
+                version: VERSION,
+                lines,
+                dropped,
+            },
+        );
     }
 }
 
@@ -63,7 +70,10 @@ pub(crate) struct Clients {
 impl Clients {
     /// Nobody yet. The listener must not block.
     pub(crate) fn new(listener: UnixListener) -> Self {
-        Self { listener, clients: Vec::new() }
+        Self {
+            listener,
+            clients: Vec::new(),
+        }
     }
 
     /// What new connections come from.
@@ -113,13 +123,11 @@ impl Clients {
         }
         client.is_gone = true;
         let stream = client.stream.try_clone().ok()?;
-        match serde_json::from_slice(&client.received) {
-            Ok(request) => Some(Asked { request, stream }),
-            Err(_) => {
-                answer(&stream, Answer::Refused);
-                None
-            }
-        }
+        let Ok(request) = serde_json::from_slice(&client.received) else {
+            answer(&stream, Answer::Refused);
+            return None;
+        };
+        Some(Asked { request, stream })
     }
 
     /// Drops the connections that have ended or gone to somebody else.
@@ -130,7 +138,12 @@ impl Clients {
     /// Keeps a connection to tell it of new lines.
     pub(crate) fn watch(&mut self, asked: Asked) {
         let stream = asked.into_done();
-        self.clients.push(Client { stream, received: Vec::new(), is_watching: true, is_gone: false });
+        self.clients.push(Client {
+            stream,
+            received: Vec::new(),
+            is_watching: true,
+            is_gone: false,
+        });
     }
 
     /// Says that there are new lines.
@@ -149,7 +162,6 @@ impl Clients {
     pub(crate) fn dismiss(&mut self) {
         self.clients.clear();
     }
-
 }
 
 fn answer(mut stream: &UnixStream, answer: Answer) {

@@ -27,14 +27,20 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, step: Step) -> Result<T, Failure> {
-        self.map_err(|error| Failure { step, errno: error.raw_os_error().unwrap_or(libc::EIO) })
+        self.map_err(|error| Failure {
+            step,
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        })
     }
 }
 
 impl Failure {
     /// As the shim answers it.
     pub(crate) fn answer(&self) -> StartAnswer {
-        StartAnswer::Failed { step: self.step, errno: self.errno }
+        StartAnswer::Failed {
+            step: self.step,
+            errno: self.errno,
+        }
     }
 
     /// Sends it from the dyno's first process to the shim.
@@ -57,11 +63,19 @@ impl Failure {
         match bytes.as_slice() {
             [READY] => Ok(()),
             [READY, step, errno @ ..] | [step, errno @ ..] => {
-                let errno = errno.first_chunk().map_or(libc::EIO, |four| i32::from_le_bytes(*four));
-                Err(Self { step: Step::from_byte(*step), errno })
+                let errno = errno
+                    .first_chunk()
+                    .map_or(libc::EIO, |four| i32::from_le_bytes(*four));
+                Err(Self {
+                    step: Step::from_byte(*step),
+                    errno,
+                })
             }
             // It was killed before it got anywhere.
-            [] => Err(Self { step: Step::Namespaces, errno: libc::ECHILD }),
+            [] => Err(Self {
+                step: Step::Namespaces,
+                errno: libc::ECHILD,
+            }),
         }
     }
 }

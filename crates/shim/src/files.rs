@@ -100,7 +100,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 /// The start time in the text of `/proc/<pid>/stat`, in clock ticks since boot.
 pub fn start_ticks(stat: &str) -> Option<u64> {
     // The second field is a name in parentheses that may hold anything, so count from its end.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

@@ -24,8 +24,15 @@ use crate::{
 };
 
 /// Files of `/proc` that tell about the host, hidden behind `/dev/null`.
-const MASKED_FILES: [&str; 7] =
-    ["kcore", "keys", "latency_stats", "timer_list", "sched_debug", "kallsyms", "kmsg"];
+const MASKED_FILES: [&str; 7] = [
+    "kcore",
+    "keys",
+    "latency_stats",
+    "timer_list",
+    "sched_debug",
+    "kallsyms",
+    "kmsg",
+];
 /// Directories of `/proc` that tell about the host, hidden behind an empty one.
 const MASKED_DIRECTORIES: [&str; 3] = ["acpi", "asound", "scsi"];
 /// Parts of `/proc` that configure the host: read-only.
@@ -64,26 +71,25 @@ pub(crate) fn run(request: &StartRequest, tools: Tools) -> ! {
     match forked {
         Ok(Fork::Child) => {
             let mut report = File::from(tools.report);
-            let failure = match ready_program(&tools.stdio) {
-                Err(failure) => failure,
-                Ok(()) => {
-                    Failure::send_ready(&mut report);
-                    // Returns only if it fails.
-                    Failure { step: Step::Command, errno: execute(request) }
-                }
+            let Err(failure) = ready_program(&tools.stdio) else {
+                Failure::send_ready(&mut report);
+                let failure = Failure {
+                    step: Step::Command,
+                    errno: execute(request),
+                };
+                fail(&failure, report.into());
             };
-            failure.send(report);
-            sys::exit_now(COULD_NOT_RUN)
+            fail(&failure, report.into())
         }
         Ok(Fork::Parent { child, .. }) => match keep_house(&tools.status) {
             Ok(()) => reap(child),
-            Err(failure) => fail(failure, tools.report),
+            Err(failure) => fail(&failure, tools.report),
         },
-        Err(failure) => fail(failure, tools.report),
+        Err(failure) => fail(&failure, tools.report),
     }
 }
 
-fn fail(failure: Failure, report: OwnedFd) -> ! {
+fn fail(failure: &Failure, report: OwnedFd) -> ! {
     failure.send(File::from(report));
     sys::exit_now(COULD_NOT_RUN)
 }
@@ -120,7 +126,13 @@ fn mount_proc(proc: &Path, null: &Path) -> io::Result<()> {
     for name in MASKED_DIRECTORIES {
         let path = proc.join(name);
         if path.exists() {
-            sys::mount("tmpfs", &path, "tmpfs", flags | libc::MS_RDONLY, "size=0,nr_inodes=1")?;
+            sys::mount(
+                "tmpfs",
+                &path,
+                "tmpfs",
+                flags | libc::MS_RDONLY,
+                "size=0,nr_inodes=1",
+            )?;
         }
     }
     for name in READ_ONLY {
@@ -184,7 +196,10 @@ fn ready_program(stdio: &Inner) -> Result<(), Failure> {
 /// Runs the command; returns the error number of the best try.
 fn execute(request: &StartRequest) -> i32 {
     let strings = |texts: Vec<String>| texts.into_iter().map(CString::new).collect();
-    let environment = request.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let environment = request
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let arguments: Result<Vec<CString>, _> = strings(request.command.clone());
     let environment: Result<Vec<CString>, _> = strings(environment.collect());
     let (Some(program), Ok(arguments), Ok(environment)) =
@@ -192,7 +207,10 @@ fn execute(request: &StartRequest) -> i32 {
     else {
         return libc::EINVAL;
     };
-    let path = request.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let path = request
+        .environment
+        .get("PATH")
+        .map_or(DEFAULT_PATH, String::as_str);
     let mut answer = libc::ENOENT;
     for candidate in candidates(program, path) {
         let Ok(candidate) = CString::new(candidate.as_os_str().as_bytes()) else {
@@ -215,7 +233,9 @@ fn candidates(program: &str, path: &str) -> Vec<PathBuf> {
         return vec![program.into()];
     }
     let directories = path.split(':').filter(|directory| !directory.is_empty());
-    directories.map(|directory| Path::new(OsStr::new(directory)).join(program)).collect()
+    directories
+        .map(|directory| Path::new(OsStr::new(directory)).join(program))
+        .collect()
 }
 
 /// Lets go of everything that only the program or the shim needs.

@@ -47,9 +47,17 @@ pub(crate) struct Joining {
 impl Joining {
     /// Opens what joining takes, while this process still may.
     pub(crate) fn open(place: &Place) -> io::Result<Self> {
-        let into = place.into.as_ref().map(File::open).transpose()?.map(OwnedFd::from);
+        let into = place
+            .into
+            .as_ref()
+            .map(File::open)
+            .transpose()?
+            .map(OwnedFd::from);
         let open = |path: &PathBuf| File::options().write(true).open(path);
-        Ok(Self { into, tasks: place.tasks.iter().map(open).collect::<io::Result<_>>()? })
+        Ok(Self {
+            into,
+            tasks: place.tasks.iter().map(open).collect::<io::Result<_>>()?,
+        })
     }
 
     /// A fork into the cgroup and into new namespaces.
@@ -66,13 +74,13 @@ struct Desk {
 }
 
 /// Starts the dyno and returns what keeps it.
-pub(crate) fn launch(request: StartRequest) -> Result<Supervisor, Failure> {
+pub(crate) fn launch(request: &StartRequest) -> Result<Supervisor, Failure> {
     let desk = Desk::open(&request.directory).at(Step::Directory)?;
     let home = Namespaces::remember().at(Step::Namespaces)?;
     sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     sys::mount("", Path::new("/"), "", private, "").at(Step::Namespaces)?;
-    let root = mounts::prepare(&request)?;
+    let root = mounts::prepare(request)?;
     let mut namespaces = NAMESPACES;
     match &request.netns {
         Some(netns) => File::open(netns)
@@ -80,8 +88,7 @@ pub(crate) fn launch(request: StartRequest) -> Result<Supervisor, Failure> {
             .at(Step::Network)?,
         None => namespaces |= libc::CLONE_NEWNET,
     }
-    let (outer, inner) =
-        stdio::make(request.stdio, &root, request.identity).at(Step::Stdio)?;
+    let (outer, inner) = stdio::make(request.stdio, &root, request.identity).at(Step::Stdio)?;
     std::env::set_current_dir(&root).at(Step::Root)?;
     let joining = Joining::open(&request.cgroup).at(Step::Cgroup)?;
     let (go_reader, go) = pipe().at(Step::Stdio)?;
@@ -97,27 +104,39 @@ pub(crate) fn launch(request: StartRequest) -> Result<Supervisor, Failure> {
         status: status_writer,
     };
     let (process, pidfd) = match forked {
-        Fork::Child => first::run(&request, tools),
+        Fork::Child => first::run(request, tools),
         Fork::Parent { pidfd: None, .. } => return Err(no_handle()),
-        Fork::Parent { child, pidfd: Some(pidfd) } => (child, pidfd),
+        Fork::Parent {
+            child,
+            pidfd: Some(pidfd),
+        } => (child, pidfd),
     };
     drop(tools);
-    let newborn = Newborn { process, pidfd, status, go, report };
+    let newborn = Newborn {
+        process,
+        pidfd,
+        status,
+        go,
+        report,
+    };
     let started = home
         .return_to()
         .at(Step::Namespaces)
-        .and_then(|()| newborn.release(&request))
-        .and_then(|()| write_state(&request, process).at(Step::Directory));
+        .and_then(|()| newborn.release(request))
+        .and_then(|()| write_state(request, process).at(Step::Directory));
     if let Err(failure) = started {
         newborn.end();
-        mounts::clean_capture(mounts::capture_work(&request).as_deref());
+        mounts::clean_capture(mounts::capture_work(request).as_deref());
         return Err(failure);
     }
-    Ok(newborn.into_supervisor(&request, outer, desk))
+    Ok(newborn.into_supervisor(request, outer, desk))
 }
 
 fn no_handle() -> Failure {
-    Failure { step: Step::Namespaces, errno: libc::ENOSYS }
+    Failure {
+        step: Step::Namespaces,
+        errno: libc::ENOSYS,
+    }
 }
 
 impl Desk {
@@ -125,13 +144,19 @@ impl Desk {
         let lock = File::create(directory.join(files::LOCK))?;
         lock.lock()?;
         let spool = Writer::create(&directory.join(files::LOG), SEGMENT_BYTES)?;
-        DirBuilder::new().mode(0o700).create(directory.join(files::MOUNTS))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(directory.join(files::MOUNTS))?;
         // The address of a socket is short, the path of a directory may not be.
         let short = File::open(directory)?;
         let address = format!("/proc/self/fd/{}/{}", short.as_raw_fd(), files::CONTROL);
         let listener = UnixListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { lock, spool, listener })
+        Ok(Self {
+            lock,
+            spool,
+            listener,
+        })
     }
 }
 
@@ -143,8 +168,12 @@ struct Namespaces {
 
 impl Namespaces {
     fn remember() -> io::Result<Self> {
-        let [mounts, network] = ["mnt", "net"].map(|kind| File::open(format!("/proc/self/ns/{kind}")));
-        Ok(Self { mounts: mounts?, network: network? })
+        let [mounts, network] =
+            ["mnt", "net"].map(|kind| File::open(format!("/proc/self/ns/{kind}")));
+        Ok(Self {
+            mounts: mounts?,
+            network: network?,
+        })
     }
 
     /// Lets go of the private mounts, so that the shim pins none of the host's.
@@ -168,8 +197,11 @@ impl Newborn {
     fn release(&self, request: &StartRequest) -> Result<(), Failure> {
         let process = PathBuf::from(format!("/proc/{}", self.process));
         mounts::write_maps(&process, &mounts::dyno_map(request.identity)).at(Step::Identity)?;
-        fs::write(process.join("oom_score_adj"), request.rank.oom_score.to_string())
-            .at(Step::Privileges)?;
+        fs::write(
+            process.join("oom_score_adj"),
+            request.rank.oom_score.to_string(),
+        )
+        .at(Step::Privileges)?;
         self.go
             .try_clone()
             .and_then(|go| File::from(go).write_all(&[1]))
@@ -184,7 +216,11 @@ impl Newborn {
     }
 
     fn into_supervisor(self, request: &StartRequest, outer: Outer, desk: Desk) -> Supervisor {
-        let Desk { lock, spool, listener } = desk;
+        let Desk {
+            lock,
+            spool,
+            listener,
+        } = desk;
         let dyno = Dyno {
             directory: request.directory.clone(),
             process: self.process,

@@ -9,7 +9,7 @@ use std::{
 use shim::spool::{MAX_TEXT_BYTES, Writer};
 
 /// How much is read at once.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 16 << 10;
 
 /// One output of a dyno, on its way to the spool.
 #[derive(Debug)]
@@ -22,7 +22,11 @@ pub(crate) struct LineReader {
 impl LineReader {
     /// Reads `pipe`, which must not block, as `stream` (1 output, 2 error).
     pub(crate) fn new(pipe: OwnedFd, stream: u8) -> Self {
-        Self { pipe: Some(pipe.into()), stream, partial: Vec::new() }
+        Self {
+            pipe: Some(pipe.into()),
+            stream,
+            partial: Vec::new(),
+        }
     }
 
     /// What to poll; `None` once it has ended.
@@ -32,7 +36,9 @@ impl LineReader {
 
     /// Reads once and gives whole lines to the spool. Returns whether there may be more.
     pub(crate) fn read(&mut self, spool: &mut Writer, now_micros: i64) -> bool {
-        let Some(pipe) = &mut self.pipe else { return false };
+        let Some(pipe) = &mut self.pipe else {
+            return false;
+        };
         let mut buffer = [0; READ_BYTES];
         match pipe.read(&mut buffer) {
             Ok(length) if length > 0 => {
@@ -80,7 +86,10 @@ fn without_return(line: &[u8]) -> &[u8] {
 /// The last place at or before `limit` that is not within a UTF-8 character.
 fn cut_before(bytes: &[u8], limit: usize) -> usize {
     let is_inside = |at: usize| bytes.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
-    (limit.saturating_sub(3)..=limit).rev().find(|at| !is_inside(*at)).unwrap_or(limit)
+    (limit.saturating_sub(3)..=limit)
+        .rev()
+        .find(|at| !is_inside(*at))
+        .unwrap_or(limit)
 }
 
 #[cfg(test)]
@@ -106,7 +115,10 @@ mod tests {
         spool.flush();
         let records = Reader::new(&directory).read(0).unwrap();
         fs::remove_dir_all(&directory).unwrap();
-        let texts: Vec<&[u8]> = records.iter().map(|record| record.text.as_slice()).collect();
+        let texts: Vec<&[u8]> = records
+            .iter()
+            .map(|record| record.text.as_slice())
+            .collect();
         assert_eq!(texts, expected, "{name}");
     }
 
@@ -121,8 +133,16 @@ mod tests {
     fn long_lines_are_cut_between_characters() {
         let long = "x".repeat(MAX_TEXT_BYTES);
         check("exact", &[long.as_bytes(), b"\n"], &[long.as_bytes()]);
-        check("over", &[long.as_bytes(), b"yz\n"], &[long.as_bytes(), b"yz"]);
+        check(
+            "over",
+            &[long.as_bytes(), b"yz\n"],
+            &[long.as_bytes(), b"yz"],
+        );
         let wide = format!("{}é\n", "x".repeat(MAX_TEXT_BYTES - 1));
-        check("wide", &[wide.as_bytes()], &[&long.as_bytes()[1..], "é".as_bytes()]);
+        check(
+            "wide",
+            &[wide.as_bytes()],
+            &[&long.as_bytes()[1..], "é".as_bytes()],
+        );
     }
 }

@@ -31,9 +31,11 @@ use crate::{
 fn main() -> ExitCode {
     let supervisor = read_request().and_then(|request| {
         detach(&request)?;
-        launch::launch(request)
+        launch::launch(&request)
     });
-    let answer = supervisor.as_ref().map_or_else(Failure::answer, |_| StartAnswer::Started);
+    let answer = supervisor
+        .as_ref()
+        .map_or_else(Failure::answer, |_| StartAnswer::Started);
     // A server that has gone meanwhile finds the dyno by its directory.
     drop(send(&answer));
     match supervisor.and_then(|supervisor| {

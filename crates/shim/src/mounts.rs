@@ -68,7 +68,9 @@ pub(crate) fn prepare(request: &StartRequest) -> Result<PathBuf, Failure> {
     let owners = id_map(&layer_map(request.identity)).at(Step::Identity)?;
     let root = &request.root;
     assembly.mount_stack(&root.stack, &owners).at(Step::Stack)?;
-    let lowers = assembly.mount_layers(&root.layers, &owners).at(Step::Layers)?;
+    let lowers = assembly
+        .mount_layers(&root.layers, &owners)
+        .at(Step::Layers)?;
     assembly.mount_app(root, &lowers).at(Step::App)?;
     assembly.mount_system(root).at(Step::SystemMounts)?;
     for bind in &root.binds {
@@ -114,7 +116,12 @@ impl Assembly<'_> {
             let name = number.to_string();
             let place = self.scratch.join(&name);
             fs::create_dir(&place)?;
-            show(layer, &place, PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY, Some(owners))?;
+            show(
+                layer,
+                &place,
+                PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY,
+                Some(owners),
+            )?;
             lowers.insert(0, name);
         }
         if lowers.is_empty() {
@@ -133,7 +140,12 @@ impl Assembly<'_> {
             fs::create_dir(parent.join(&work))?;
             let owner = Some(self.identity.layer_owner);
             chown(capture, owner, owner)?;
-            show(parent, &place, PLAIN_ATTRIBUTES, Some(&id_map(&capture_map(self.identity))?))?;
+            show(
+                parent,
+                &place,
+                PLAIN_ATTRIBUTES,
+                Some(&id_map(&capture_map(self.identity))?),
+            )?;
             // A directory renamed in a layer must not refer to the layers that were below it.
             (name_of(capture)?, work, "off")
         } else {
@@ -184,7 +196,13 @@ impl Assembly<'_> {
             chown(&path, Some(base), Some(base))?;
         }
         let flags = PLAIN | libc::MS_RDONLY;
-        sys::mount("overlay", &self.inside("etc"), "overlay", flags, "lowerdir=etc:root/etc")
+        sys::mount(
+            "overlay",
+            &self.inside("etc"),
+            "overlay",
+            flags,
+            "lowerdir=etc:root/etc",
+        )
     }
 
     fn mount_dev(&self, shared_memory_bytes: u64) -> io::Result<()> {
@@ -304,12 +322,7 @@ fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
 }
 
 /// Shows the host's `source` at `target` with the given attributes and owners.
-fn show(
-    source: &Path,
-    target: &Path,
-    attributes: u64,
-    owners: Option<&OwnedFd>,
-) -> io::Result<()> {
+fn show(source: &Path, target: &Path, attributes: u64, owners: Option<&OwnedFd>) -> io::Result<()> {
     show_at(source, &File::open(target)?.into(), attributes, owners)
 }
 
@@ -354,7 +367,11 @@ pub(crate) fn dyno_map(identity: Identity) -> String {
 /// How owners on disk are shown to the dyno: root and system ids as they are, the layer owner as
 /// the dyno's own id.
 fn layer_map(identity: Identity) -> String {
-    let Identity { base, count, layer_owner } = identity;
+    let Identity {
+        base,
+        count,
+        layer_owner,
+    } = identity;
     let (own, next) = (base + DYNO_ID, DYNO_ID + 1);
     format!(
         "0 {base} {DYNO_ID}\n{layer_owner} {own} 1\n{next} {} {}\n65534 {} 1\n",
@@ -367,7 +384,11 @@ fn layer_map(identity: Identity) -> String {
 /// How a capture keeps owners: the dyno's own id as the layer owner. Root is there for the
 /// overlay's own scratch files.
 fn capture_map(identity: Identity) -> String {
-    format!("0 0 1\n{} {} 1\n", identity.layer_owner, identity.base + DYNO_ID)
+    format!(
+        "0 0 1\n{} {} 1\n",
+        identity.layer_owner,
+        identity.base + DYNO_ID
+    )
 }
 
 /// A user namespace with this map, for mounts to map owners through.
@@ -375,14 +396,17 @@ fn id_map(map: &str) -> io::Result<OwnedFd> {
     match sys::clone(libc::CLONE_NEWUSER, None)? {
         Fork::Child => {
             // It exists only for its namespace to be opened, and is killed then.
-            drop(sys::process_option(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong));
-            loop {
-                drop(sys::poll(&mut [], None));
-            }
+            drop(sys::process_option(
+                libc::PR_SET_PDEATHSIG,
+                libc::SIGKILL as libc::c_ulong,
+            ));
+            drop(sys::poll(&mut [], None));
+            sys::exit_now(0)
         }
         Fork::Parent { child, .. } => {
             let process = PathBuf::from(format!("/proc/{child}"));
-            let opened = write_maps(&process, map).and_then(|()| File::open(process.join("ns/user")));
+            let opened =
+                write_maps(&process, map).and_then(|()| File::open(process.join("ns/user")));
             sys::kill(child, libc::SIGKILL)?;
             sys::wait(child, true)?;
             Ok(opened?.into())
@@ -400,7 +424,11 @@ pub(crate) fn write_maps(process: &Path, map: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const IDENTITY: Identity = Identity { base: 500_000, count: 2048, layer_owner: 900_000 };
+    const IDENTITY: Identity = Identity {
+        base: 500_000,
+        count: 2048,
+        layer_owner: 900_000,
+    };
 
     #[test]
     fn ids_are_mapped_into_the_dynos_own_range() {

@@ -74,7 +74,9 @@ impl Writer {
 
     /// Adds one line to the batch that [`Writer::flush`] writes.
     pub fn push(&mut self, at_micros: i64, stream: u8, text: &[u8]) {
-        let Ok(length) = u32::try_from(HEAD_BYTES + text.len()) else { return };
+        let Ok(length) = u32::try_from(HEAD_BYTES + text.len()) else {
+            return;
+        };
         self.last += 1;
         self.batch_lines += 1;
         self.batch.extend_from_slice(&length.to_le_bytes());
@@ -145,12 +147,19 @@ struct Position {
 impl Reader {
     /// A reader of the spool in `directory`.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), position: None }
+        Self {
+            directory: directory.to_owned(),
+            position: None,
+        }
     }
 
     /// Some records after `after`; none if there are none yet.
     pub fn read(&mut self, after: u64) -> io::Result<Vec<Record>> {
-        if self.position.as_ref().is_none_or(|position| position.after != after) {
+        if self
+            .position
+            .as_ref()
+            .is_none_or(|position| position.after != after)
+        {
             self.position = None;
         }
         loop {
@@ -177,13 +186,15 @@ impl Reader {
                 return Ok(records);
             }
             if !is_progress {
-                match segments.iter().find(|segment| **segment > at.segment) {
-                    Some(next) => at = Position { segment: *next, offset: 0, after },
-                    None => {
-                        self.position = Some(at);
-                        return Ok(records);
-                    }
-                }
+                let Some(next) = segments.iter().find(|segment| **segment > at.segment) else {
+                    self.position = Some(at);
+                    return Ok(records);
+                };
+                at = Position {
+                    segment: *next,
+                    offset: 0,
+                    after,
+                };
             }
             self.position = Some(at);
         }
@@ -192,15 +203,26 @@ impl Reader {
 
 /// Where to look first for what follows `after`.
 fn start(segments: &[u64], after: u64) -> Option<Position> {
-    let holding = segments.iter().rev().find(|first| **first <= after.saturating_add(1));
+    let holding = segments
+        .iter()
+        .rev()
+        .find(|first| **first <= after.saturating_add(1));
     let segment = *holding.or(segments.first())?;
-    Some(Position { segment, offset: 0, after })
+    Some(Position {
+        segment,
+        offset: 0,
+        after,
+    })
 }
 
 /// The whole records from `offset` on, at most about [`READ_BYTES`], and where they end.
 fn read_records(mut file: File, offset: u64) -> io::Result<(Vec<Record>, u64)> {
     // After a full disk the writer takes back what did not fit; what we saw of it may be gone.
-    let offset = if offset > file.metadata()?.len() { 0 } else { offset };
+    let offset = if offset > file.metadata()?.len() {
+        0
+    } else {
+        offset
+    };
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.take(READ_BYTES).read_to_end(&mut bytes)?;
@@ -237,7 +259,12 @@ fn segment_name(first: u64) -> String {
 fn segments(directory: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
-        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        found.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<u64>().ok()),
+        );
     }
     found.sort_unstable();
     Ok(found)
@@ -263,7 +290,10 @@ mod tests {
     }
 
     fn texts(records: &[Record]) -> Vec<String> {
-        records.iter().map(|record| String::from_utf8_lossy(&record.text).into_owned()).collect()
+        records
+            .iter()
+            .map(|record| String::from_utf8_lossy(&record.text).into_owned())
+            .collect()
     }
 
     #[test]
@@ -274,11 +304,17 @@ mod tests {
         assert!(reader.read(0).unwrap().is_empty());
         writer.push(7, 1, b"one");
         writer.push(8, 2, b"two");
-        assert!(reader.read(0).unwrap().is_empty(), "nothing is there before a flush");
+        assert!(
+            reader.read(0).unwrap().is_empty(),
+            "nothing is there before a flush"
+        );
         assert!(writer.flush() && !writer.flush());
         let records = reader.read(0).unwrap();
         assert_eq!(texts(&records), ["one", "two"]);
-        assert_eq!((records[1].sequence, records[1].at_micros, records[1].stream), (2, 8, 2));
+        assert_eq!(
+            (records[1].sequence, records[1].at_micros, records[1].stream),
+            (2, 8, 2)
+        );
         assert!(reader.read(2).unwrap().is_empty());
         writer.push(9, 1, b"three");
         writer.flush();
@@ -305,7 +341,10 @@ mod tests {
             seen.extend(records.iter().map(|record| record.sequence));
         }
         assert!(seen[0] > 1 && seen.ends_with(&[19, 20]), "{seen:?}");
-        assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+        assert!(
+            seen.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{seen:?}"
+        );
     }
 
     #[test]
@@ -317,7 +356,12 @@ mod tests {
         writer.flush();
         let path = scratch.0.join(segment_name(1));
         let length = fs::metadata(&path).unwrap().len();
-        OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 2).unwrap();
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(length - 2)
+            .unwrap();
         assert_eq!(texts(&Reader::new(&scratch.0).read(0).unwrap()), ["whole"]);
     }
 }

@@ -255,12 +255,17 @@ impl Step {
     /// The step as one byte.
     pub fn to_byte(self) -> u8 {
         let position = Self::ALL.iter().position(|step| *step == self);
-        position.and_then(|position| u8::try_from(position).ok()).unwrap_or(u8::MAX)
+        position
+            .and_then(|position| u8::try_from(position).ok())
+            .unwrap_or(u8::MAX)
     }
 
     /// The step of a byte made by [`Step::to_byte`].
     pub fn from_byte(byte: u8) -> Self {
-        Self::ALL.get(usize::from(byte)).copied().unwrap_or(Self::Shim)
+        Self::ALL
+            .get(usize::from(byte))
+            .copied()
+            .unwrap_or(Self::Shim)
     }
 }
 

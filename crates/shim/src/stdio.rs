@@ -59,8 +59,12 @@ pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<
             fchown(&inner_output, owner, owner)?;
             fchown(&inner_error, owner, owner)?;
             let input = File::open(root.join("dev/null"))?.into();
-            let inner =
-                Inner { input, output: inner_output, error: inner_error, is_terminal: false };
+            let inner = Inner {
+                input,
+                output: inner_output,
+                error: inner_error,
+                is_terminal: false,
+            };
             (Outer::Logged { output, error }, inner)
         }
         Stdio::Pipes => {
@@ -69,9 +73,20 @@ pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<
             let error = inner_output.try_clone()?;
             fchown(&inner_input, owner, owner)?;
             fchown(&inner_output, owner, owner)?;
-            let inner =
-                Inner { input: inner_input, output: inner_output, error, is_terminal: false };
-            (Outer::Attachable { input, output, is_terminal: false }, inner)
+            let inner = Inner {
+                input: inner_input,
+                output: inner_output,
+                error,
+                is_terminal: false,
+            };
+            (
+                Outer::Attachable {
+                    input,
+                    output,
+                    is_terminal: false,
+                },
+                inner,
+            )
         }
         Stdio::Terminal { columns, lines } => {
             let keeper = open_terminal(&root.join("dev/pts/ptmx"))?;
@@ -81,10 +96,21 @@ pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<
             fs::set_permissions(&path, Permissions::from_mode(0o620))?;
             chown(&path, owner, None)?;
             let terminal = open_terminal(&path)?;
-            let outer =
-                Outer::Attachable { input: keeper.try_clone()?, output: keeper, is_terminal: true };
+            let outer = Outer::Attachable {
+                input: keeper.try_clone()?,
+                output: keeper,
+                is_terminal: true,
+            };
             let (input, output) = (terminal.try_clone()?, terminal.try_clone()?);
-            (outer, Inner { input, output, error: terminal, is_terminal: true })
+            (
+                outer,
+                Inner {
+                    input,
+                    output,
+                    error: terminal,
+                    is_terminal: true,
+                },
+            )
         }
     };
     outer.set_nonblocking()?;
@@ -93,8 +119,15 @@ pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<
 
 impl Outer {
     fn set_nonblocking(&self) -> io::Result<()> {
-        let (Self::Logged { output: one, error: two }
-        | Self::Attachable { output: one, input: two, .. }) = self;
+        let (Self::Logged {
+            output: one,
+            error: two,
+        }
+        | Self::Attachable {
+            output: one,
+            input: two,
+            ..
+        }) = self;
         sys::set_nonblocking(one.as_fd())?;
         sys::set_nonblocking(two.as_fd())
     }
@@ -108,4 +141,3 @@ fn open_terminal(path: &Path) -> io::Result<OwnedFd> {
         .open(path)?;
     Ok(file.into())
 }
-

@@ -87,11 +87,25 @@ impl Supervisor {
     pub(crate) fn new(dyno: Dyno, outer: Outer, spool: Writer, listener: UnixListener) -> Self {
         let output = match Attached::new(outer) {
             Ok(attached) => Output::Attached(Box::new(attached)),
-            Err(Outer::Logged { output, error } | Outer::Attachable { input: error, output, .. }) => {
-                Output::Logged(Box::new([LineReader::new(output, 1), LineReader::new(error, 2)]))
-            }
+            Err(
+                Outer::Logged { output, error }
+                | Outer::Attachable {
+                    input: error,
+                    output,
+                    ..
+                },
+            ) => Output::Logged(Box::new([
+                LineReader::new(output, 1),
+                LineReader::new(error, 2),
+            ])),
         };
-        Self { dyno, output, spool, clients: Clients::new(listener), kill_at_ms: None }
+        Self {
+            dyno,
+            output,
+            spool,
+            clients: Clients::new(listener),
+            kill_at_ms: None,
+        }
     }
 
     /// Keeps the dyno until it has ended and all its output is where it belongs.
@@ -148,14 +162,22 @@ impl Supervisor {
                 for (number, reader) in readers.iter().enumerate() {
                     if let Some(descriptor) = reader.descriptor() {
                         sources.push(Source::Line(number));
-                        watched.push(Watched { descriptor, wanted: libc::POLLIN, found: 0 });
+                        watched.push(Watched {
+                            descriptor,
+                            wanted: libc::POLLIN,
+                            found: 0,
+                        });
                     }
                 }
             }
             Output::Attached(attached) => {
                 for (end, descriptor, wanted) in attached.wanted() {
                     sources.push(Source::End(end));
-                    watched.push(Watched { descriptor, wanted, found: 0 });
+                    watched.push(Watched {
+                        descriptor,
+                        wanted,
+                        found: 0,
+                    });
                 }
             }
         }
@@ -310,12 +332,18 @@ impl Supervisor {
 }
 
 fn watch(descriptor: &impl AsFd) -> Watched<'_> {
-    Watched { descriptor: descriptor.as_fd(), wanted: libc::POLLIN, found: 0 }
+    Watched {
+        descriptor: descriptor.as_fd(),
+        wanted: libc::POLLIN,
+        found: 0,
+    }
 }
 
 /// The count in the `oom_kill N` line of `memory.events` (version 2) or `memory.oom_control` (1).
 fn oom_kills(path: &Path) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }

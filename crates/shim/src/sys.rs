@@ -2,7 +2,10 @@
 //!
 //! Nothing here knows what a dyno is. The shim is single-threaded, which [`fork`] and [`clone`]
 //! rely on.
-#![expect(unsafe_code, reason = "system calls without a wrapper in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "system calls without a wrapper in the standard library"
+)]
 
 use std::{
     ffi::{CStr, CString, OsStr},
@@ -38,11 +41,19 @@ pub(crate) const ATTR_NO_DEV: u64 = 0x4;
 const ATTR_ID_MAP: u64 = 0x0010_0000;
 
 fn check(result: c_long) -> io::Result<c_long> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn check_int(result: c_int) -> io::Result<c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
@@ -67,7 +78,11 @@ pub(crate) enum Fork {
 pub(crate) fn fork() -> io::Result<Fork> {
     // SAFETY: the process is single-threaded, so the child may go on as it likes.
     let child = check_int(unsafe { libc::fork() })?;
-    Ok(if child == 0 { Fork::Child } else { Fork::Parent { child, pidfd: None } })
+    Ok(if child == 0 {
+        Fork::Child
+    } else {
+        Fork::Parent { child, pidfd: None }
+    })
 }
 
 /// `clone3(2)` without a new stack: a fork into new namespaces (`CLONE_NEW…` in `flags`) and, if
@@ -85,7 +100,11 @@ pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<
     }
     // SAFETY: without CLONE_VM and a stack this behaves as fork does; the arguments live on.
     let child = check(unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
     })?;
     if child == 0 {
         return Ok(Fork::Child);
@@ -93,7 +112,10 @@ pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<
     // SAFETY: the kernel has just made this descriptor for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let child = i32::try_from(child).map_err(io::Error::other)?;
-    Ok(Fork::Parent { child, pidfd: Some(pidfd) })
+    Ok(Fork::Parent {
+        child,
+        pidfd: Some(pidfd),
+    })
 }
 
 /// Ends the process without running anything more of it.
@@ -177,7 +199,11 @@ pub(crate) fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<(
 pub(crate) fn set_signal(signal: i32, action: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: the two predefined actions run no code of ours.
     let old = unsafe { libc::signal(signal, action) };
-    if old == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if old == libc::SIG_ERR {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn all_signals() -> libc::sigset_t {
@@ -191,7 +217,11 @@ fn all_signals() -> libc::sigset_t {
 
 /// Blocks (or unblocks) every signal that can be.
 pub(crate) fn block_signals(is_blocked: bool) -> io::Result<()> {
-    let how = if is_blocked { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    let how = if is_blocked {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
     let set = all_signals();
     // SAFETY: the set is initialised, and the old one is not asked for.
     check_int(unsafe { libc::sigprocmask(how, &raw const set, ptr::null_mut()) }).map(drop)
@@ -267,7 +297,11 @@ pub(crate) fn pivot_root_here() -> io::Result<()> {
 /// A detached copy of the mount at `path`; with `is_recursive`, of the mounts below it, too.
 pub(crate) fn open_tree(path: &Path, is_recursive: bool) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
-    let recursive = if is_recursive { libc::AT_RECURSIVE.cast_unsigned() } else { 0 };
+    let recursive = if is_recursive {
+        libc::AT_RECURSIVE.cast_unsigned()
+    } else {
+        0
+    };
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | recursive;
     // SAFETY: the string is terminated; a result other than -1 is a new descriptor.
     unsafe {
@@ -424,12 +458,18 @@ pub(crate) fn set_capabilities(keep: u32) -> io::Result<()> {
 
 /// Sets a limit, not above the present hard one.
 pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let mut present = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut present = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointers are valid for the calls.
     unsafe {
         check_int(libc::getrlimit(resource, &raw mut present))?;
         let value = value.min(present.rlim_max);
-        let wanted = libc::rlimit { rlim_cur: value, rlim_max: value };
+        let wanted = libc::rlimit {
+            rlim_cur: value,
+            rlim_max: value,
+        };
         check_int(libc::setrlimit(resource, &raw const wanted))?;
     }
     Ok(())
@@ -439,10 +479,18 @@ pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Resu
 pub(crate) fn install_filter(packed: &[u64]) -> io::Result<()> {
     let mut filter: Vec<libc::sock_filter> = packed.iter().map(|word| unpack(*word)).collect();
     let length = libc::c_ushort::try_from(filter.len()).map_err(io::Error::other)?;
-    let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
+    let program = libc::sock_fprog {
+        len: length,
+        filter: filter.as_mut_ptr(),
+    };
     // SAFETY: program and instructions live on; the kernel copies and verifies them.
     check(unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
     })
     .map(drop)
 }
@@ -489,7 +537,10 @@ pub(crate) fn copy_onto(descriptor: BorrowedFd<'_>, target: RawFd) -> io::Result
 
 /// Leads standard input, output and error to nothing.
 pub(crate) fn silence() -> io::Result<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     (0..3).try_for_each(|number| copy_onto(null.as_fd(), number))
 }
 
@@ -498,7 +549,11 @@ pub(crate) fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes a descriptor and numbers.
     unsafe {
         let flags = check_int(libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFL))?;
-        check_int(libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK))?;
+        check_int(libc::fcntl(
+            descriptor.as_raw_fd(),
+            libc::F_SETFL,
+            flags | libc::O_NONBLOCK,
+        ))?;
     }
     Ok(())
 }
@@ -524,8 +579,9 @@ pub(crate) fn poll(watched: &mut [Watched<'_>], timeout_ms: Option<i64>) -> io::
             revents: 0,
         })
         .collect();
-    let timeout =
-        timeout_ms.map_or(-1, |timeout| c_int::try_from(timeout.max(0)).unwrap_or(c_int::MAX));
+    let timeout = timeout_ms.map_or(-1, |timeout| {
+        c_int::try_from(timeout.max(0)).unwrap_or(c_int::MAX)
+    });
     let length = list.len() as libc::nfds_t;
     // SAFETY: pointer and length are of one list.
     match check_int(unsafe { libc::poll(list.as_mut_ptr(), length, timeout) }) {
@@ -544,8 +600,16 @@ pub(crate) fn unlock_terminal(keeper: BorrowedFd<'_>) -> io::Result<u32> {
     let mut number: c_uint = 0;
     // SAFETY: both requests take a pointer to an int.
     unsafe {
-        check_int(libc::ioctl(keeper.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked))?;
-        check_int(libc::ioctl(keeper.as_raw_fd(), libc::TIOCGPTN, &raw mut number))?;
+        check_int(libc::ioctl(
+            keeper.as_raw_fd(),
+            libc::TIOCSPTLCK,
+            &raw const unlocked,
+        ))?;
+        check_int(libc::ioctl(
+            keeper.as_raw_fd(),
+            libc::TIOCGPTN,
+            &raw mut number,
+        ))?;
     }
     Ok(number)
 }
@@ -556,7 +620,12 @@ pub(crate) fn set_terminal_size(
     columns: u16,
     lines: u16,
 ) -> io::Result<()> {
-    let size = libc::winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = libc::winsize {
+        ws_row: lines,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: the request takes a pointer to a size.
     check_int(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })
         .map(drop)
@@ -571,7 +640,11 @@ pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> io::Result<()> {
 /// Runs a program in this process's place; returns only if it cannot.
 pub(crate) fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+        strings
+            .iter()
+            .map(|text| text.as_ptr())
+            .chain([ptr::null()])
+            .collect()
     };
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     // SAFETY: both lists end with null, and their strings live on.
@@ -580,7 +653,10 @@ pub(crate) fn execute(program: &CStr, arguments: &[CString], environment: &[CStr
 }
 
 fn clock_micros(clock: libc::clockid_t) -> i64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is valid; these clocks always exist.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     now.tv_sec * 1_000_000 + now.tv_nsec / 1000
@@ -613,6 +689,10 @@ pub(crate) fn join_cgroups(tasks: &[std::fs::File]) -> io::Result<()> {
 
 /// Whether the other end of a pipe is closed.
 pub(crate) fn is_deserted(pipe: impl AsFd) -> bool {
-    let mut watched = [Watched { descriptor: pipe.as_fd(), wanted: 0, found: 0 }];
+    let mut watched = [Watched {
+        descriptor: pipe.as_fd(),
+        wanted: 0,
+        found: 0,
+    }];
     poll(&mut watched, Some(0)).is_ok() && watched[0].found & (libc::POLLERR | libc::POLLHUP) != 0
 }

@@ -19,7 +19,9 @@ use crate::support::{Platform, config, shell, soon, until};
 const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
 
 fn state(platform: &Platform, id: DynoId) -> State {
-    files::read_json(&platform.dyno_directory(id).join(files::STATE)).unwrap().unwrap()
+    files::read_json(&platform.dyno_directory(id).join(files::STATE))
+        .unwrap()
+        .unwrap()
 }
 
 fn kill(process: i32) {
@@ -36,7 +38,10 @@ async fn a_new_engine_takes_over_what_runs_and_what_has_ended() {
     let before = platform.engine.inspect(running).await.unwrap();
     platform.reopen().await;
     let after = platform.engine.inspect(running).await.unwrap();
-    assert_eq!((before.started_at, before.address), (after.started_at, after.address));
+    assert_eq!(
+        (before.started_at, before.address),
+        (after.started_at, after.address)
+    );
     assert_eq!(after.state, DynoState::Running);
     assert_eq!(platform.wait(ended).await.code, Some(6));
     assert_eq!(platform.lines(ended).await, ["bye"]);
@@ -47,7 +52,9 @@ async fn a_new_engine_takes_over_what_runs_and_what_has_ended() {
     again.id = running;
     let refused = platform.engine.start(again).await;
     assert!(matches!(refused, Err(EngineError::AlreadyExists(_))));
-    let exit = soon(platform.engine.stop(running, Duration::from_secs(30))).await.unwrap();
+    let exit = soon(platform.engine.stop(running, Duration::from_secs(30)))
+        .await
+        .unwrap();
     assert_eq!((exit.signal, exit.is_lost), (Some(15), false));
     let lines = platform.lines(running).await;
     let expected: Vec<String> = (1..=lines.len()).map(|number| number.to_string()).collect();
@@ -60,16 +67,28 @@ async fn a_dyno_that_ended_while_nobody_looked_tells_how() {
     let script = "read line < /cache/go/pipe; echo $line; exit 8";
     let go = platform.directory("go");
     let pipe = go.join("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     crate::support::own(&pipe);
     let mut spec = shell(script);
-    spec.binds =
-        vec![engine::Bind { source: go, target: "/cache/go".into(), is_writable: true }];
+    spec.binds = vec![engine::Bind {
+        source: go,
+        target: "/cache/go".into(),
+        is_writable: true,
+    }];
     let id = platform.start(spec).await;
     // In this order a dyno is without a server, as between a crash and a restart.
     let old = std::mem::replace(&mut platform.engine, open_elsewhere().await.0);
     drop(old);
-    tokio::task::spawn_blocking(move || fs::write(pipe, "told\n")).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || fs::write(pipe, "told\n"))
+        .await
+        .unwrap()
+        .unwrap();
     let exit = platform.dyno_directory(id).join(files::EXIT);
     until("it ends", || exit.exists()).await;
     platform.reopen().await;
@@ -118,15 +137,25 @@ async fn what_belongs_to_no_dyno_is_swept() {
     let mut platform = Platform::open().await;
     let id = platform.start(shell("exec sleep 1000")).await;
     let groups = state(&platform, id).cgroup.directories;
-    let stray: Vec<_> = groups.iter().map(|group| group.with_file_name("stray")).collect();
+    let stray: Vec<_> = groups
+        .iter()
+        .map(|group| group.with_file_name("stray"))
+        .collect();
     for group in &stray {
         fs::create_dir(group).unwrap();
     }
-    let half = platform.data.path().join("run/dynos").join(DynoId::new().to_string());
+    let half = platform
+        .data
+        .path()
+        .join("run/dynos")
+        .join(DynoId::new().to_string());
     fs::create_dir(&half).unwrap();
     platform.reopen().await;
     assert!(stray.iter().all(|group| !group.exists()) && !half.exists());
-    assert_eq!(platform.engine.inspect(id).await.unwrap().state, DynoState::Running);
+    assert_eq!(
+        platform.engine.inspect(id).await.unwrap().state,
+        DynoState::Running
+    );
 }
 
 /// The name of the test that a child process runs as the server to be killed.
@@ -137,7 +166,9 @@ const SERVER_DATA: &str = "ENGINE_LOCAL_TEST_DATA";
 /// Does nothing unless it is the child process of the test below.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_server_to_be_killed() {
-    let Some(data) = std::env::var_os(SERVER_DATA) else { return };
+    let Some(data) = std::env::var_os(SERVER_DATA) else {
+        return;
+    };
     let engine = LocalEngine::open(config(Path::new(&data))).await.unwrap();
     engine.start(shell(COUNT)).await.unwrap();
     std::future::pending::<()>().await;
@@ -162,14 +193,21 @@ async fn a_killed_server_costs_no_dyno_and_no_line() {
     server.kill().unwrap();
     server.wait().unwrap();
     let log = found().unwrap().join(files::LOG);
-    let length = || fs::read_dir(&log).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum::<u64>();
+    let length = || {
+        fs::read_dir(&log)
+            .unwrap()
+            .map(|one| one.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
     let then = length();
     until("lines are written meanwhile", || length() > then + 100).await;
     platform.reopen().await;
     let reports = platform.engine.list().await.unwrap();
     assert_eq!((reports.len(), &reports[0].state), (1, &DynoState::Running));
     let id = reports[0].id;
-    soon(platform.engine.stop(id, Duration::ZERO)).await.unwrap();
+    soon(platform.engine.stop(id, Duration::ZERO))
+        .await
+        .unwrap();
     let lines = platform.lines(id).await;
     let expected: Vec<String> = (1..=lines.len()).map(|number| number.to_string()).collect();
     assert!(lines == expected && lines.len() > 5, "{lines:?}");

@@ -21,7 +21,11 @@ fn layer(platform: &Platform, name: &str, files: &[(&str, &str)]) -> std::path::
 }
 
 fn build(script: &str, spec: &DynoSpec) -> DynoSpec {
-    DynoSpec { kind: DynoKind::Build, command: shell(script).command, ..spec.clone() }
+    DynoSpec {
+        kind: DynoKind::Build,
+        command: shell(script).command,
+        ..spec.clone()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +35,10 @@ async fn layers_lie_over_each_other_and_stay_as_they_are() {
     let high = layer(&platform, "high", &[("two", "high")]);
     let script = "cat one two; stat -c %U:%a two; echo changed > two; rm one; mkdir d; mv two d/; \
                   cat d/two; ls";
-    let spec = DynoSpec { layers: vec![low.clone(), high.clone()], ..shell(script) };
+    let spec = DynoSpec {
+        layers: vec![low.clone(), high.clone()],
+        ..shell(script)
+    };
     let (exit, lines) = platform.run_spec(spec).await;
     assert!(exit.is_success(), "{lines:?}");
     assert_eq!(lines, ["lowhighdyno:644", "changed", "d"]);
@@ -43,16 +50,28 @@ async fn layers_lie_over_each_other_and_stay_as_they_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_is_a_layer_afterwards() {
     let platform = Platform::open().await;
-    let low = layer(&platform, "low", &[("kept", "low"), ("gone", "low"), ("edited", "low")]);
+    let low = layer(
+        &platform,
+        "low",
+        &[("kept", "low"), ("gone", "low"), ("edited", "low")],
+    );
     let capture = platform.directory("layers/captured");
-    let spec = DynoSpec { layers: vec![low.clone()], capture: Some(capture.clone()), ..shell("") };
+    let spec = DynoSpec {
+        layers: vec![low.clone()],
+        capture: Some(capture.clone()),
+        ..shell("")
+    };
     let script = "rm gone; echo new > edited; mkdir -p deep/er; echo made > deep/er/file; \
                   ln -s file deep/er/link; chmod 755 deep/er/file; echo t > /tmp/t";
     let (exit, lines) = platform.run_spec(build(script, &spec)).await;
     assert!(exit.is_success(), "{lines:?}");
     for made in ["edited", "deep/er/file", "deep"] {
         let metadata = fs::symlink_metadata(capture.join(made)).unwrap();
-        assert_eq!((metadata.uid(), metadata.gid()), (LAYER_OWNER, LAYER_OWNER), "{made}");
+        assert_eq!(
+            (metadata.uid(), metadata.gid()),
+            (LAYER_OWNER, LAYER_OWNER),
+            "{made}"
+        );
     }
     let beside: Vec<_> = fs::read_dir(platform.data.path().join("layers"))
         .unwrap()
@@ -60,7 +79,10 @@ async fn a_capture_is_a_layer_afterwards() {
         .collect();
     assert_eq!(beside.len(), 2, "{beside:?}");
     let script = "cat kept edited deep/er/link; ls; test -x deep/er/file";
-    let spec = DynoSpec { layers: vec![low.clone(), capture], ..shell(script) };
+    let spec = DynoSpec {
+        layers: vec![low.clone(), capture],
+        ..shell(script)
+    };
     let (exit, lines) = platform.run_spec(spec).await;
     assert!(exit.is_success(), "{lines:?}");
     assert_eq!(lines, ["lownew", "made", "deep", "edited", "kept"]);
@@ -70,7 +92,10 @@ async fn a_capture_is_a_layer_afterwards() {
 #[tokio::test(flavor = "multi_thread")]
 async fn binds_are_made_where_the_stack_has_nothing() {
     let platform = Platform::open().await;
-    let (read, write) = (layer(&platform, "r", &[("file", "shown\n")]), platform.directory("w"));
+    let (read, write) = (
+        layer(&platform, "r", &[("file", "shown\n")]),
+        platform.directory("w"),
+    );
     let bind = |source: &Path, target: &str, is_writable| Bind {
         source: source.to_owned(),
         target: target.into(),
@@ -89,7 +114,10 @@ async fn binds_are_made_where_the_stack_has_nothing() {
     ];
     let (exit, lines) = platform.run_spec(spec).await;
     assert!(exit.is_success(), "{lines:?}");
-    assert_eq!(lines, ["shown", "shown", "shown", "dyno", "refused", "shown"]);
+    assert_eq!(
+        lines,
+        ["shown", "shown", "shown", "dyno", "refused", "shown"]
+    );
     assert_eq!(fs::metadata(write.join("made")).unwrap().uid(), LAYER_OWNER);
 }
 
@@ -108,7 +136,13 @@ async fn a_layer_cannot_lead_a_bind_out_of_the_dyno() {
     }];
     let refused = soon(platform.engine.start(spec)).await;
     assert!(
-        matches!(refused, Err(EngineError::Start { step: "bind host directories", .. })),
+        matches!(
+            refused,
+            Err(EngineError::Start {
+                step: "bind host directories",
+                ..
+            })
+        ),
         "{refused:?}"
     );
     assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
@@ -117,9 +151,20 @@ async fn a_layer_cannot_lead_a_bind_out_of_the_dyno() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_removed_dyno_is_left() {
     let platform = Platform::open().await;
-    let id = platform.start(shell("mkdir -p a/b; echo x > a/b/c; echo y > /tmp/y")).await;
+    let id = platform
+        .start(shell("mkdir -p a/b; echo x > a/b/c; echo y > /tmp/y"))
+        .await;
     platform.wait(id).await;
     platform.engine.remove(id).await.unwrap();
-    assert_eq!(fs::read_dir(platform.data.path().join("run/dynos")).unwrap().count(), 0);
-    assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&id.to_string()));
+    assert_eq!(
+        fs::read_dir(platform.data.path().join("run/dynos"))
+            .unwrap()
+            .count(),
+        0
+    );
+    assert!(
+        !fs::read_to_string("/proc/self/mountinfo")
+            .unwrap()
+            .contains(&id.to_string())
+    );
 }

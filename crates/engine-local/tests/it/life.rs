@@ -20,8 +20,17 @@ async fn a_dyno_finds_itself_at_home() {
     assert!(exit.is_success(), "{exit:?} {lines:?}");
     let mut lines = lines.iter().map(String::as_str).collect::<Vec<_>>();
     lines.sort_unstable();
-    let mut expected =
-        vec!["/app 5000 web.1 a b", "/app", "1000", "dyno", "web.1", "1", "x", "y", "z"];
+    let mut expected = vec![
+        "/app 5000 web.1 a b",
+        "/app",
+        "1000",
+        "dyno",
+        "web.1",
+        "1",
+        "x",
+        "y",
+        "z",
+    ];
     // `ls` has the three standard ones and the directory it reads.
     expected.push("4");
     expected.sort_unstable();
@@ -50,7 +59,10 @@ async fn a_dyno_is_confined() {
         ]
     );
     assert_eq!(lines[5..lines.len() - 1], [""; 0]);
-    assert!(lines.last().unwrap().parse::<u32>().unwrap() < 6, "{lines:?}");
+    assert!(
+        lines.last().unwrap().parse::<u32>().unwrap() < 6,
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +97,9 @@ async fn sigterm_reaches_every_process() {
     let id = platform.start(shell(&script)).await;
     platform.line(id, "ready").await;
     platform.line(id, "child ready").await;
-    let exit = soon(platform.engine.stop(id, Duration::from_mins(1))).await.unwrap();
+    let exit = soon(platform.engine.stop(id, Duration::from_mins(1)))
+        .await
+        .unwrap();
     assert_eq!(exit.code, Some(7), "{exit:?}");
     let lines = platform.lines(id).await;
     assert!(lines.iter().any(|line| line == "told"), "{lines:?}");
@@ -103,7 +117,10 @@ async fn the_last_process_takes_the_others_with_it() {
 async fn a_killed_program_shows_its_signal() {
     let platform = Platform::open().await;
     let (exit, _) = platform.run("kill -11 $$").await;
-    assert_eq!((exit.code, exit.signal, exit.is_out_of_memory), (None, Some(11), false));
+    assert_eq!(
+        (exit.code, exit.signal, exit.is_out_of_memory),
+        (None, Some(11), false)
+    );
     assert_eq!(exit.status(), 139);
 }
 
@@ -116,10 +133,18 @@ async fn reports_say_what_the_spec_said() {
     let id = platform.start(spec.clone()).await;
     platform.line(id, "ready").await;
     let report = platform.engine.inspect(id).await.unwrap();
-    assert_eq!((report.app, &report.labels, report.port), (spec.app, &spec.labels, spec.port));
+    assert_eq!(
+        (report.app, &report.labels, report.port),
+        (spec.app, &spec.labels, spec.port)
+    );
     assert_eq!(report.state, DynoState::Running);
-    assert!(report.address.is_some() && report.memory_bytes > 0, "{report:?}");
-    soon(platform.engine.stop(id, Duration::ZERO)).await.unwrap();
+    assert!(
+        report.address.is_some() && report.memory_bytes > 0,
+        "{report:?}"
+    );
+    soon(platform.engine.stop(id, Duration::ZERO))
+        .await
+        .unwrap();
     platform.engine.remove(id).await.unwrap();
     assert!(!platform.dyno_directory(id).exists());
 }
@@ -137,7 +162,10 @@ async fn two_platforms_live_side_by_side() {
 async fn a_terminal_cannot_be_logged() {
     let platform = Platform::open().await;
     let id = platform.start(shell("exec sleep 1000")).await;
-    assert!(matches!(platform.engine.attach(id).await, Err(EngineError::NotAttachable(_))));
+    assert!(matches!(
+        platform.engine.attach(id).await,
+        Err(EngineError::NotAttachable(_))
+    ));
     let mut spec = shell("tty");
     spec.stdio = Stdio::Pipes;
     let (exit, lines) = platform.run_spec(spec).await;

@@ -15,7 +15,11 @@ async fn a_dyno_that_wants_too_much_memory_is_killed_and_it_shows() {
     let (exit, lines) = platform.run(&eat(within)).await;
     assert!(exit.is_success(), "{exit:?} {lines:?}");
     let (exit, lines) = platform.run(&eat(MEMORY_BYTES * 3)).await;
-    assert_eq!((exit.signal, exit.is_out_of_memory), (Some(9), true), "{lines:?}");
+    assert_eq!(
+        (exit.signal, exit.is_out_of_memory),
+        (Some(9), true),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +31,9 @@ async fn a_fork_bomb_stays_small() {
     );
     spec.limits.pids = 20;
     let (_, lines) = platform.run_spec(spec).await;
-    let processes = lines.last().and_then(|line| line.trim().parse::<u32>().ok());
+    let processes = lines
+        .last()
+        .and_then(|line| line.trim().parse::<u32>().ok());
     assert!(processes.is_none_or(|count| count <= 22), "{lines:?}");
 }
 
@@ -37,7 +43,14 @@ async fn a_dyno_sees_its_own_limits() {
     let script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max \
                   2>/dev/null; ulimit -n; ulimit -c; cut -d: -f3 /proc/self/cgroup | sort -u | wc -l";
     let (_, lines) = platform.run(script).await;
-    assert_eq!(lines[..3], [(MEMORY_BYTES * 2).to_string(), "10000".to_owned(), "0".to_owned()]);
+    assert_eq!(
+        lines[..3],
+        [
+            (MEMORY_BYTES * 2).to_string(),
+            "10000".to_owned(),
+            "0".to_owned()
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +65,12 @@ async fn what_serves_and_where_is_seen() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(platform.engine.listening(id).await.unwrap(), ["127.0.0.1:8000"]);
-    let probe = soon(platform.engine.probe(id, Duration::from_secs(5))).await.unwrap();
+    assert_eq!(
+        platform.engine.listening(id).await.unwrap(),
+        ["127.0.0.1:8000"]
+    );
+    let probe = soon(platform.engine.probe(id, Duration::from_secs(5)))
+        .await
+        .unwrap();
     assert_eq!(probe, Probe::Refused);
 }

@@ -1,4 +1,8 @@
 //! Real dynos on this machine: needs root, `nft`, and the stack (built if it is missing).
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its stage up has failed"
+)]
 
 mod adoption;
 mod attaching;

@@ -26,15 +26,18 @@ async fn old_lines_go_first_when_nobody_reads() {
     let lines = platform.lines(id).await;
     assert_eq!(lines.last().unwrap(), "last");
     let log = platform.dyno_directory(id).join("log");
-    let kept: u64 =
-        std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let kept: u64 = std::fs::read_dir(log)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
     assert!(kept < 10 << 20, "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_told_apart_and_long_lines_cut() {
     let platform = Platform::open().await;
-    let script = "echo out; echo err >&2; head -c 25000 /dev/zero | tr '\\0' z; printf '\\n\\377end'";
+    let script =
+        "echo out; echo err >&2; head -c 25000 /dev/zero | tr '\\0' z; printf '\\n\\377end'";
     let id = platform.start(shell(script)).await;
     platform.wait(id).await;
     let records = soon(platform.engine.read_log(id, 0)).await.unwrap().records;
@@ -46,6 +49,9 @@ async fn streams_are_told_apart_and_long_lines_cut() {
         .map(|record| record.text.as_str())
         .collect();
     assert_eq!(out[0], "out");
-    assert_eq!(out[1..4].iter().map(|text| text.len()).collect::<Vec<_>>(), [10_000, 10_000, 5000]);
+    assert_eq!(
+        out[1..4].iter().map(|text| text.len()).collect::<Vec<_>>(),
+        [10_000, 10_000, 5000]
+    );
     assert_eq!(out[4], "\u{fffd}end");
 }

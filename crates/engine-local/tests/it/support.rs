@@ -106,7 +106,10 @@ impl Drop for Platform {
         // A runtime of its own: the test's may be on its way down.
         let cleaned = std::thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
-                LocalEngine::open(config(&data)).await?.remove_everything().await
+                LocalEngine::open(config(&data))
+                    .await?
+                    .remove_everything()
+                    .await
             })
         });
         let cleaned = cleaned.join().unwrap();
@@ -140,14 +143,20 @@ pub(crate) fn shell(script: &str) -> DynoSpec {
         command,
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         port: None,
-        limits: Limits { memory_bytes: MEMORY_BYTES, cpu_weight: 100, pids: 64 },
+        limits: Limits {
+            memory_bytes: MEMORY_BYTES,
+            cpu_weight: 100,
+            pids: 64,
+        },
         stdio: Stdio::Logged,
         labels: BTreeMap::new(),
     }
 }
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("it comes before the deadline")
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .expect("it comes before the deadline")
 }
 
 /// Looks again until it holds.
