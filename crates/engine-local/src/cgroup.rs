@@ -20,7 +20,8 @@ pub(crate) const MOUNT: &str = "/sys/fs/cgroup";
 const SHIMS: &str = "shims";
 /// Version 1 controllers that limit a dyno.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
-/// Version 2 controllers handed down to dynos; those a kernel lacks are done without.
+/// Version 2 controllers handed down to dynos. A kernel without `io` is done with; without the
+/// others dynos would be unlimited.
 const HANDED_DOWN: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// How a build's share of processor time compares to a dyno's of the same size.
 const BUILD_SHARE: u64 = 10;

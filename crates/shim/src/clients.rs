@@ -76,9 +76,9 @@ impl Clients {
         }
     }
 
-    /// What new connections come from.
-    pub(crate) fn listener(&self) -> &UnixListener {
-        &self.listener
+    /// What new connections come from, while there is room for one.
+    pub(crate) fn listener(&self) -> Option<&UnixListener> {
+        (self.clients.len() < MAX_CLIENTS).then_some(&self.listener)
     }
 
     /// The connections to poll for reading, with their numbers.

@@ -181,8 +181,10 @@ impl Supervisor {
                 }
             }
         }
-        sources.push(Source::Listener);
-        watched.push(watch(self.clients.listener()));
+        if let Some(listener) = self.clients.listener() {
+            sources.push(Source::Listener);
+            watched.push(watch(listener));
+        }
         for (number, stream) in self.clients.streams() {
             sources.push(Source::Client(number));
             watched.push(watch(stream));

@@ -7,8 +7,11 @@
     reason = "system calls without a wrapper in the standard library"
 )]
 
+mod confine;
+mod files;
+
 use std::{
-    ffi::{CStr, CString, OsStr},
+    ffi::{CStr, CString},
     io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -18,27 +21,12 @@ use std::{
     ptr,
 };
 
-use libc::{c_int, c_long, c_uint, c_ulong};
+use libc::{c_int, c_long, c_uint};
+
+pub(crate) use self::{confine::*, files::*};
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-/// `OPEN_TREE_CLONE` of `linux/mount.h`.
-const OPEN_TREE_CLONE: c_uint = 1;
-/// `MOVE_MOUNT_F_EMPTY_PATH` of `linux/mount.h`.
-const MOVE_MOUNT_F_EMPTY_PATH: c_uint = 0x4;
-/// `MOVE_MOUNT_T_EMPTY_PATH` of `linux/mount.h`.
-const MOVE_MOUNT_T_EMPTY_PATH: c_uint = 0x40;
-/// `CAP_KILL` of `linux/capability.h`.
-pub(crate) const CAP_KILL: u32 = 5;
-
-/// `MOUNT_ATTR_RDONLY` of `linux/mount.h`.
-pub(crate) const ATTR_READ_ONLY: u64 = 0x1;
-/// `MOUNT_ATTR_NOSUID`.
-pub(crate) const ATTR_NO_SUID: u64 = 0x2;
-/// `MOUNT_ATTR_NODEV`.
-pub(crate) const ATTR_NO_DEV: u64 = 0x4;
-/// `MOUNT_ATTR_IDMAP`.
-const ATTR_ID_MAP: u64 = 0x0010_0000;
 
 fn check(result: c_long) -> io::Result<c_long> {
     if result == -1 {
@@ -238,286 +226,10 @@ pub(crate) fn next_signal() -> io::Result<i32> {
     }
 }
 
-/// `unshare(2)`.
-pub(crate) fn unshare(flags: c_int) -> io::Result<()> {
-    // SAFETY: the process is single-threaded; its files stay shared with nobody.
-    check_int(unsafe { libc::unshare(flags) }).map(drop)
-}
-
-/// `setns(2)`.
-pub(crate) fn join_namespace(namespace: BorrowedFd<'_>, kind: c_int) -> io::Result<()> {
-    // SAFETY: takes a descriptor and a number.
-    check_int(unsafe { libc::setns(namespace.as_raw_fd(), kind) }).map(drop)
-}
-
-/// `mount(2)`.
-pub(crate) fn mount(
-    source: &str,
-    target: &Path,
-    kind: &str,
-    flags: c_ulong,
-    options: &str,
-) -> io::Result<()> {
-    let source = CString::new(source)?;
-    let target = c_path(target)?;
-    let kind = CString::new(kind)?;
-    let options = CString::new(options)?;
-    // SAFETY: all strings are terminated and live on.
-    check_int(unsafe {
-        libc::mount(
-            source.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            options.as_ptr().cast(),
-        )
-    })
-    .map(drop)
-}
-
-/// `umount2(2)` with `MNT_DETACH`.
-pub(crate) fn detach(target: &Path) -> io::Result<()> {
-    let target = c_path(target)?;
-    // SAFETY: the string is terminated and lives on.
-    check_int(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
-}
-
-/// `fchdir(2)`.
-pub(crate) fn enter_directory(directory: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: takes a descriptor.
-    check_int(unsafe { libc::fchdir(directory.as_raw_fd()) }).map(drop)
-}
-
-/// `pivot_root(".", ".")`: the working directory becomes the root, the old one lies over it.
-pub(crate) fn pivot_root_here() -> io::Result<()> {
-    // SAFETY: the strings are terminated and static.
-    check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }).map(drop)
-}
-
-/// A detached copy of the mount at `path`; with `is_recursive`, of the mounts below it, too.
-pub(crate) fn open_tree(path: &Path, is_recursive: bool) -> io::Result<OwnedFd> {
-    let path = c_path(path)?;
-    let recursive = if is_recursive {
-        libc::AT_RECURSIVE.cast_unsigned()
-    } else {
-        0
-    };
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | recursive;
-    // SAFETY: the string is terminated; a result other than -1 is a new descriptor.
-    unsafe {
-        let tree = libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags);
-        let tree = RawFd::try_from(check(tree)?).map_err(io::Error::other)?;
-        Ok(OwnedFd::from_raw_fd(tree))
-    }
-}
-
-/// Sets attributes (`ATTR_…`) of a detached mount, and maps its owners through a user namespace.
-pub(crate) fn set_mount_attributes(
-    tree: BorrowedFd<'_>,
-    attributes: u64,
-    ids: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let request = libc::mount_attr {
-        attr_set: attributes | if ids.is_some() { ATTR_ID_MAP } else { 0 },
-        attr_clr: 0,
-        propagation: libc::MS_PRIVATE,
-        userns_fd: ids.map_or(0, |ids| u64::from(ids.as_raw_fd().cast_unsigned())),
-    };
-    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-    // SAFETY: the string is terminated, the request lives on and its size is given.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const request,
-            size_of::<libc::mount_attr>(),
-        )
-    })
-    .map(drop)
-}
-
-/// Attaches a detached mount onto an open file or directory.
-pub(crate) fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the strings are terminated and static.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            target.as_raw_fd(),
-            c"".as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
-        )
-    })
-    .map(drop)
-}
-
-/// A handle (`O_PATH`) to the entry `name` of a directory, which must not be a symbolic link.
-pub(crate) fn open_entry(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    let name = CString::new(name.as_bytes())?;
-    // SAFETY: `open_how` is plain numbers, for which zero is valid.
-    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = u64::from((libc::O_PATH | libc::O_CLOEXEC).cast_unsigned());
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
-    // SAFETY: the string is terminated; a result other than -1 is a new descriptor.
-    unsafe {
-        let entry = libc::syscall(
-            libc::SYS_openat2,
-            directory.as_raw_fd(),
-            name.as_ptr(),
-            &raw const how,
-            size_of::<libc::open_how>(),
-        );
-        let entry = RawFd::try_from(check(entry)?).map_err(io::Error::other)?;
-        Ok(OwnedFd::from_raw_fd(entry))
-    }
-}
-
-/// Makes the directory `name` in a directory.
-pub(crate) fn make_directory(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    let name = CString::new(name.as_bytes())?;
-    // SAFETY: the string is terminated and lives on.
-    check_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), 0o755) }).map(drop)
-}
-
-/// Makes the empty file `name` in a directory.
-pub(crate) fn make_file(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
-    let name = CString::new(name.as_bytes())?;
-    let mode = libc::S_IFREG | 0o644;
-    // SAFETY: the string is terminated and lives on.
-    check_int(unsafe { libc::mknodat(directory.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
-}
-
-/// Makes a character device.
-pub(crate) fn make_device(path: &Path, major: c_uint, minor: c_uint) -> io::Result<()> {
-    let path = c_path(path)?;
-    let device = libc::makedev(major, minor);
-    // SAFETY: the string is terminated and lives on.
-    check_int(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, device) }).map(drop)
-}
-
-/// `umask(2)`.
-pub(crate) fn set_umask(mask: libc::mode_t) {
-    // SAFETY: takes a number and cannot fail.
-    unsafe { libc::umask(mask) };
-}
-
-/// `sethostname(2)`.
-pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
-    // SAFETY: pointer and length are of one string.
-    check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
-}
-
 /// `setsid(2)`.
 pub(crate) fn new_session() -> io::Result<()> {
     // SAFETY: takes nothing.
     check_int(unsafe { libc::setsid() }).map(drop)
-}
-
-/// All three user ids and group ids become `id`, without further groups.
-pub(crate) fn become_id(id: u32) -> io::Result<()> {
-    // SAFETY: numbers, and an empty list whose pointer is not read.
-    unsafe {
-        check_int(libc::setgroups(0, ptr::null()))?;
-        check_int(libc::setresgid(id, id, id))?;
-        check_int(libc::setresuid(id, id, id))?;
-    }
-    Ok(())
-}
-
-/// `prctl(2)` with one number.
-pub(crate) fn process_option(option: c_int, value: c_ulong) -> io::Result<()> {
-    // SAFETY: the options used here take numbers.
-    check_int(unsafe { libc::prctl(option, value, 0, 0, 0) }).map(drop)
-}
-
-/// Drops every capability from the bounding set.
-pub(crate) fn drop_bounding_set() -> io::Result<()> {
-    for capability in 0..64 {
-        match process_option(libc::PR_CAPBSET_DROP, capability) {
-            // The first one that this kernel does not know.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(()),
-            other => other?,
-        }
-    }
-    Ok(())
-}
-
-/// Keeps only the capabilities in `keep`, a mask.
-pub(crate) fn set_capabilities(keep: u32) -> io::Result<()> {
-    /// `_LINUX_CAPABILITY_VERSION_3`.
-    const VERSION_3: u32 = 0x2008_0522;
-    let header: [u32; 2] = [VERSION_3, 0];
-    // Low words of effective, permitted and inheritable, then the high ones.
-    let sets: [u32; 6] = [keep, keep, 0, 0, 0, 0];
-    // SAFETY: both arrays have the kernel's layout and live on.
-    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
-}
-
-/// Sets a limit, not above the present hard one.
-pub(crate) fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let mut present = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointers are valid for the calls.
-    unsafe {
-        check_int(libc::getrlimit(resource, &raw mut present))?;
-        let value = value.min(present.rlim_max);
-        let wanted = libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
-        check_int(libc::setrlimit(resource, &raw const wanted))?;
-    }
-    Ok(())
-}
-
-/// Installs a seccomp filter of packed instructions (see `shim::start::StartRequest::seccomp`).
-pub(crate) fn install_filter(packed: &[u64]) -> io::Result<()> {
-    let mut filter: Vec<libc::sock_filter> = packed.iter().map(|word| unpack(*word)).collect();
-    let length = libc::c_ushort::try_from(filter.len()).map_err(io::Error::other)?;
-    let program = libc::sock_fprog {
-        len: length,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: program and instructions live on; the kernel copies and verifies them.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const program,
-        )
-    })
-    .map(drop)
-}
-
-fn unpack(word: u64) -> libc::sock_filter {
-    let [k @ .., jf, jt, code_low, code_high] = word.to_le_bytes();
-    libc::sock_filter {
-        code: u16::from_le_bytes([code_low, code_high]),
-        jt,
-        jf,
-        k: u32::from_le_bytes(k),
-    }
-}
-
-/// Yields input/output to others: the lowest best-effort priority.
-pub(crate) fn yield_input_output() -> io::Result<()> {
-    const WHO_PROCESS: c_int = 1;
-    const BEST_EFFORT_LOWEST: c_int = (2 << 13) | 7;
-    // SAFETY: takes numbers.
-    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, BEST_EFFORT_LOWEST) })
-        .map(drop)
-}
-
-/// Adds to the process's nice value.
-pub(crate) fn set_nice(nice: i32) -> io::Result<()> {
-    // SAFETY: takes numbers.
-    check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
 }
 
 /// Closes every descriptor from `first` on, now or when a program is run.
@@ -677,14 +389,6 @@ pub(crate) fn steady_millis() -> i64 {
 pub(crate) fn standard(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: such descriptors stay open for the life of the process.
     unsafe { BorrowedFd::borrow_raw(number) }
-}
-
-/// Joins the cgroups of `tasks` files by moving the calling thread.
-pub(crate) fn join_cgroups(tasks: &[std::fs::File]) -> io::Result<()> {
-    for mut file in tasks {
-        io::Write::write_all(&mut file, b"0")?;
-    }
-    Ok(())
 }
 
 /// Whether the other end of a pipe is closed.

@@ -168,3 +168,36 @@ async fn nothing_of_a_removed_dyno_is_left() {
             .contains(&id.to_string())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_path_will_do() {
+    let name = format!("a:b,c\\d {}", "long".repeat(40));
+    let data = tempfile::Builder::new().prefix(&name).tempdir().unwrap();
+    let platform = Platform::open_in(data).await;
+    let low = layer(&platform, "l:o,w", &[("file", "low")]);
+    let capture = platform.directory("layers/c:a,p");
+    let mut spec = shell("");
+    spec.layers = vec![low];
+    spec.capture = Some(capture.clone());
+    let (exit, lines) = platform
+        .run_spec(build("cat file; cp file copy", &spec))
+        .await;
+    assert!(exit.is_success(), "{lines:?}");
+    assert_eq!(fs::read_to_string(capture.join("copy")).unwrap(), "low");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_vars_never_touch_the_disk() {
+    let platform = Platform::open().await;
+    let mut spec = shell("echo ready; exec sleep 1000");
+    spec.env
+        .insert("TOKEN".to_owned(), "very-secret-indeed".to_owned());
+    let id = platform.start(spec).await;
+    platform.line(id, "ready").await;
+    let found = std::process::Command::new("grep")
+        .args(["-r", "-l", "--devices=skip", "very-secret-indeed"])
+        .arg(platform.data.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}

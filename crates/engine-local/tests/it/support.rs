@@ -29,7 +29,10 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn open() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn open_in(data: TempDir) -> Self {
         ensure_stack().await;
         let engine = LocalEngine::open(config(data.path())).await.unwrap();
         Self { engine, data }
