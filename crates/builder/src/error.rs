@@ -1,6 +1,6 @@
 //! Why a build failed: the app's own doing, or this machine's.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use engine::EngineError;
 use thiserror::Error;
@@ -83,10 +83,15 @@ impl BuildError {
 
     /// Whether pushing a different source, or configuration, could help.
     pub fn is_about_the_source(&self) -> bool {
-        !matches!(
-            self,
-            Self::Engine(_) | Self::Host { .. } | Self::Archive(ArchiveError::Io(_))
-        )
+        match self {
+            Self::Engine(_) | Self::Host { .. } => false,
+            // A torn archive is as unreadable as a torn disk; only the disk's own words tell.
+            Self::Archive(ArchiveError::Io(error)) => !matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ),
+            _ => true,
+        }
     }
 
     /// What to tell, line by line, without the ` !     ` before each.
@@ -116,9 +121,11 @@ impl BuildError {
             Self::NotDetected { advice, .. }
             | Self::Source { advice, .. }
             | Self::Step { advice, .. } => advice.clone(),
-            Self::Archive(_) | Self::TimedOut { .. } | Self::Engine(_) | Self::Host { .. } => {
-                Vec::new()
+            Self::Archive(ArchiveError::Io(source)) | Self::Host { source, .. } => {
+                vec![source.to_string()]
             }
+            Self::Engine(error) => vec![error.to_string()],
+            Self::Archive(_) | Self::TimedOut { .. } => Vec::new(),
         };
         if !advice.is_empty() {
             lines.push(String::new());

@@ -315,7 +315,7 @@ impl App<'_> {
                 "Installing dependencies using 'pipenv install --deploy'".to_owned()
             }
             PackageManager::Poetry => {
-                "Installing dependencies using 'poetry sync --only main'".to_owned()
+                "Installing dependencies using 'poetry export --only main' and uv".to_owned()
             }
             PackageManager::Uv => {
                 "Installing dependencies using 'uv sync --locked --no-default-groups'".to_owned()

@@ -4,4 +4,5 @@
 mod plans;
 mod played;
 mod real;
+mod static_server;
 mod workbench;

@@ -65,9 +65,9 @@ def tidy(prefix, minor):
     real_header = prefix / "include" / triplet / f"python{minor}" / "pyconfig.h"
     if real_header.exists():
         shutil.copy(real_header, prefix / "include" / f"python{minor}" / "pyconfig.h")
-    # One place for libraries, the same on every processor.
+    # One place to find libraries in, the same on every processor.
     for library in (prefix / "lib" / triplet).glob("*.so*"):
-        library.rename(prefix / "lib" / library.name)
+        (prefix / "lib" / library.name).symlink_to(f"{triplet}/{library.name}")
     for alias in ("python3", "python"):
         link = prefix / "bin" / alias
         link.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
 # Sets WEB_CONCURRENCY, which gunicorn and uvicorn read, from the dyno's memory and processors unless it is set.
+# A dyno's hard limit is twice its quota (Heroku's R14 and R15); programs should stay within the quota.
 landfall_memory_mb() {
   local file bytes
   for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
@@ -6,7 +7,7 @@ landfall_memory_mb() {
       read -r bytes < "$file"
       case $bytes in
       '' | *[!0-9]*) ;;
-      *) if [ "${#bytes}" -lt 14 ]; then echo $((bytes / 1048576)); return; fi ;;
+      *) if [ "${#bytes}" -lt 14 ]; then echo $((bytes / 2097152)); return; fi ;;
       esac
     fi
   done

@@ -181,11 +181,11 @@ if __name__ == "__main__":
     port = int(os.environ.get("PORT", "5000"))
     if not ROOT.is_dir():
         sys.exit(f"the site's root {ROOT} is not there")
-    print(f"Serving {ROOT} on port {port}", flush=True)
     try:
         server = Server(("::", port), Site)
     except OSError:
         Server.address_family = socket.AF_INET
         Server.server_bind = http.server.ThreadingHTTPServer.server_bind
         server = Server(("0.0.0.0", port), Site)
+    print(f"Serving {ROOT} on port {server.server_address[1]}", flush=True)
     server.serve_forever()
