@@ -133,6 +133,19 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// The number that all its host resources carry.
+    pub(crate) fn slot(&self) -> Result<String> {
+        let registered = fs::read_dir("/run/landfall/slots").context("no slots are registered")?;
+        let ours = registered.filter_map(Result::ok).find(|entry| {
+            let owner = fs::read_to_string(entry.path()).unwrap_or_default();
+            Path::new(owner.trim()) == self.data
+        });
+        let slot = ours.context("the platform has no slot")?.file_name();
+        Ok(slot.to_string_lossy().into_owned())
+    }
+}
+
 impl Drop for Platform {
     fn drop(&mut self) {
         end(&mut self.child);

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -82,12 +83,24 @@ pub(crate) fn cargo(root: &Path) -> Command {
     command
 }
 
-/// A child that is killed when dropped.
+/// A child in a process group of its own; the whole group is killed when this is dropped.
 pub(crate) struct Killed(pub(crate) Child);
+
+impl Killed {
+    /// Starts a program in a group of its own.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        let program = command.get_program().to_os_string();
+        let child = command.process_group(0).spawn();
+        child
+            .map(Self)
+            .with_context(|| format!("could not start {}", program.display()))
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        drop(self.0.kill());
+        let group = format!("-{}", self.0.id());
+        drop(Command::new("kill").args(["-KILL", "--", &group]).status());
         drop(self.0.wait());
     }
 }

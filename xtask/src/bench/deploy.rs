@@ -58,14 +58,16 @@ fn measure(profile: &str, sample: &Sample, place: &Path) -> Result<[Series; 3]> 
         let ready = &platform.ready;
         ready.ensure_app(sample.app)?;
         let repository = Repository::make(sample, &place.join("repository"))?;
-        for times in [&mut first, &mut second] {
+        for (times, next) in [(&mut first, "second"), (&mut second, "third")] {
             let watch = Stopwatch::start();
             repository.push(ready, sample.app, false)?;
             push::wait_for_200(ready, sample.app)?;
             times.push(watch.seconds());
-            repository.commit("second")?;
+            repository.commit(next)?;
         }
-        bare.push(bare_push(&repository, &place.join("bare.git"))? + bare_start(sample)?);
+        bare.push(
+            bare_push(&repository, &place.join("bare.git"))? + bare_start(&platform, sample.app)?,
+        );
     }
     let name = |what: &str| format!("{} {what}", sample.folder);
     Ok([
@@ -89,28 +91,21 @@ fn bare_push(repository: &Repository, bare: &Path) -> Result<f64> {
 
 /// Starts the running dyno's command once more, in its root directory but in the host's
 /// namespaces, on another port.
-fn bare_start(sample: &Sample) -> Result<f64> {
-    let dyno = find_dyno().context("no process of the dyno was found")?;
-    let procfile = workspace::root()
-        .join("tests/apps")
-        .join(sample.folder)
-        .join("Procfile");
-    let procfile = fs::read_to_string(procfile)?;
-    let command = procfile
-        .lines()
-        .find_map(|line| line.strip_prefix("web:"))
-        .context("the sample's Procfile has no web line")?;
+fn bare_start(platform: &Platform, app: &str) -> Result<f64> {
+    let formation = platform
+        .ready
+        .call("GET", &format!("/apps/{app}/formation/web"), None)?;
+    let command = formation["command"]
+        .as_str()
+        .context("the formation has no command")?;
+    let dyno = find_dyno(&platform.slot()?).context("no process of the dyno was found")?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port();
     let mut start = Command::new("chroot");
     start
         .arg(dyno.join("root"))
-        .args([
-            "/bin/sh",
-            "-c",
-            &format!("cd /app && exec {}", command.trim()),
-        ])
+        .args(["/bin/sh", "-c", &format!("cd /app && {command}")])
         .env_clear()
         .envs(environment(&dyno)?)
         .env("PORT", port.to_string())
@@ -118,7 +113,7 @@ fn bare_start(sample: &Sample) -> Result<f64> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let watch = Stopwatch::start();
-    let mut child = process::Killed(start.spawn().context("could not start chroot")?);
+    let mut child = process::Killed::spawn(&mut start)?;
     let address = format!("127.0.0.1:{port}");
     let limits = (Duration::from_secs(30), Duration::from_millis(1));
     out::wait_until("the bare process", limits, || {
@@ -133,18 +128,22 @@ fn bare_start(sample: &Sample) -> Result<f64> {
     Ok(watch.seconds())
 }
 
-/// `/proc/PID` of a process that runs in the newest web dyno; samples run one at a time.
-fn find_dyno() -> Option<PathBuf> {
+/// `/proc/PID` of a process in the web dyno of the platform with this slot number. The newest:
+/// the program itself, after the shells that led to it.
+fn find_dyno(slot: &str) -> Option<PathBuf> {
     let processes = fs::read_dir("/proc")
         .ok()?
         .filter_map(Result::ok)
         .map(|entry| entry.path());
+    let is_ours = format!("/landfall/{slot}/");
     processes
         .filter(|path| {
+            let groups = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
             let environment = fs::read(path.join("environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == b"DYNO=web.1")
+            groups.contains(&is_ours)
+                && environment
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == b"DYNO=web.1")
         })
         .max_by_key(|path| path.file_name()?.to_str()?.parse::<u32>().ok())
 }
