@@ -10,7 +10,7 @@ mod tools;
 use std::collections::BTreeMap;
 
 use self::{
-    package::{Manager, Package},
+    package::{Installer, Package},
     tools::{Catalogue, Tools},
 };
 use crate::{
@@ -230,7 +230,7 @@ impl App<'_> {
     fn installs_twice(&self) -> bool {
         self.package.has_lock
             && !self.package.has_root_install_script
-            && self.package.manager != Manager::Berry
+            && self.package.installer != Installer::Berry
     }
 
     /// Heroku keeps development modules when told so in one of these ways.
@@ -244,14 +244,14 @@ impl App<'_> {
             || vars
                 .get("NODE_ENV")
                 .is_some_and(|value| value != "production");
-        !keeps && self.package.manager != Manager::Berry
+        !keeps && self.package.installer != Installer::Berry
     }
 
     fn needs_source(&self, tree: &SourceTree) -> bool {
         self.package.is_local
             || self.package.has_root_install_script
             || self.package.has_script("heroku-prebuild")
-            || self.package.manager == Manager::Berry
+            || self.package.installer == Installer::Berry
             || tree.has("node_modules")
     }
 
@@ -260,7 +260,7 @@ impl App<'_> {
             Modules::All => ("node-modules-all", "all"),
             Modules::Production => ("node-modules", "production"),
         };
-        let manager = self.package.manager.name();
+        let installer = self.package.installer.name();
         let lock = if self.package.has_lock {
             "locked"
         } else {
@@ -268,7 +268,7 @@ impl App<'_> {
         };
         let mut step = Step::run(
             name,
-            script("bash", INSTALL_MODULES, &[manager, scope, lock]),
+            script("bash", INSTALL_MODULES, &[installer, scope, lock]),
         );
         let what = match modules {
             Modules::All => "node modules",
@@ -336,7 +336,7 @@ impl App<'_> {
 
     /// Runs a script of package.json; it may write anywhere, and runs in every build.
     fn app_script(&self, plan: &mut BuildPlan, name: &str, besides: &[LayerRef]) {
-        let program = self.package.manager.program();
+        let program = self.package.installer.program();
         let command = [program, "run", name].map(str::to_owned).to_vec();
         let mut step = Step::run(&format!("npm-{name}"), command);
         step.heading = vec![format!("Build: running {program} run {name}")];
@@ -362,10 +362,10 @@ impl App<'_> {
     }
 
     fn prune(&self, plan: &mut BuildPlan) {
-        let manager = self.package.manager.name();
+        let installer = self.package.installer.name();
         let mut step = Step::run(
             "node-prune",
-            script("bash", INSTALL_MODULES, &[manager, "prune", ""]),
+            script("bash", INSTALL_MODULES, &[installer, "prune", ""]),
         );
         step.heading = vec!["Pruning devDependencies".to_owned()];
         step.upon.clone_from(&plan.slug);

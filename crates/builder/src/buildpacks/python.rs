@@ -12,7 +12,7 @@ use semver::Version;
 use sha2::{Digest as _, Sha256};
 
 use self::{
-    packages::{Needs, PackageManager},
+    packages::{Installer, Needs},
     version::{Catalogue, Origin, Request, Runtime, Wish},
 };
 use crate::{
@@ -80,7 +80,7 @@ pub(super) async fn plan(
     execution: &mut Execution,
     plan: &mut BuildPlan,
 ) -> Result<Extended, BuildError> {
-    let manager = PackageManager::of(&execution.tree)?;
+    let installer = Installer::of(&execution.tree)?;
     let request = version::requested(&execution.tree)?;
     let uv = uv_step(context);
     execution.run(&uv).await?;
@@ -98,7 +98,7 @@ pub(super) async fn plan(
     plan.steps.push(uv);
     let app = App {
         context,
-        manager,
+        installer,
         runtime,
         digest,
     };
@@ -196,7 +196,7 @@ fn digest_of(path: &std::path::Path) -> Result<String, BuildError> {
 /// All that the steps of one app depend on.
 struct App<'a> {
     context: &'a Context<'a>,
-    manager: PackageManager,
+    installer: Installer,
     runtime: Runtime,
     /// Of the mirrored archive, if it is one.
     digest: String,
@@ -208,7 +208,7 @@ impl App<'_> {
         if let Some(step) = self.runtime_step() {
             plan.keep(step);
         }
-        if self.manager == PackageManager::Uv {
+        if self.installer == Installer::Uv {
             plan.slug.push(LayerRef::Step("uv".to_owned()));
             plan.add_path(UV);
         }
@@ -235,10 +235,10 @@ impl App<'_> {
         if self.runtime.origin != Origin::Stack {
             plan.set_env("LD_LIBRARY_PATH", &format!("{RUNTIME}/lib"));
         }
-        if self.manager != PackageManager::Pip {
+        if self.installer != Installer::Pip {
             plan.set_env("VIRTUAL_ENV", HOME);
         }
-        if self.manager == PackageManager::Uv {
+        if self.installer == Installer::Uv {
             plan.set_env("UV_PROJECT_ENVIRONMENT", HOME);
             plan.set_env("UV_NO_SYNC", "1");
             plan.set_env("UV_PYTHON_DOWNLOADS", "never");
@@ -293,31 +293,31 @@ impl App<'_> {
     }
 
     fn packages_step(&self, tree: &SourceTree, plan: &BuildPlan) -> Step {
-        let needs = self.manager.needs(tree);
+        let needs = self.installer.needs(tree);
         let interpreter = self.interpreter();
         let has_source = needs == Needs::Source;
         let scope = if has_source { "source" } else { "files" };
-        let (manager, tool) = match self.manager {
-            PackageManager::Pip => ("pip", String::new()),
-            PackageManager::Pipenv => ("pipenv", format!("pipenv=={PIPENV_VERSION}")),
-            PackageManager::Poetry => ("poetry", format!("poetry=={POETRY_VERSION}")),
-            PackageManager::Uv => ("uv", String::new()),
+        let (installer, tool) = match self.installer {
+            Installer::Pip => ("pip", String::new()),
+            Installer::Pipenv => ("pipenv", format!("pipenv=={PIPENV_VERSION}")),
+            Installer::Poetry => ("poetry", format!("poetry=={POETRY_VERSION}")),
+            Installer::Uv => ("uv", String::new()),
         };
-        let arguments = [manager, HOME, &interpreter, scope, &tool];
+        let arguments = [installer, HOME, &interpreter, scope, &tool];
         let mut step = Step::run(
             "python-packages",
             script("bash", INSTALL_PACKAGES, &arguments),
         );
-        let lock = self.manager.lock_file();
-        step.heading = vec![match self.manager {
-            PackageManager::Pip => "Installing requirements with uv".to_owned(),
-            PackageManager::Pipenv => {
+        let lock = self.installer.lock_file();
+        step.heading = vec![match self.installer {
+            Installer::Pip => "Installing requirements with uv".to_owned(),
+            Installer::Pipenv => {
                 "Installing dependencies using 'pipenv install --deploy'".to_owned()
             }
-            PackageManager::Poetry => {
+            Installer::Poetry => {
                 "Installing dependencies using 'poetry export --only main' and uv".to_owned()
             }
-            PackageManager::Uv => {
+            Installer::Uv => {
                 "Installing dependencies using 'uv sync --locked --no-default-groups'".to_owned()
             }
         }];

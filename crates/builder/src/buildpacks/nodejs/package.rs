@@ -8,7 +8,7 @@ use crate::{buildpacks::lines, error::BuildError, source_tree::SourceTree};
 
 /// A package manager, and with it a lock file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manager {
+pub(super) enum Installer {
     Npm,
     Pnpm,
     /// Yarn 1.
@@ -24,9 +24,9 @@ pub(super) enum Manager {
     reason = "each is a fact of its own about one file"
 )]
 pub(super) struct Package {
-    pub(super) manager: Manager,
+    pub(super) installer: Installer,
     /// The version wish for the package manager, other than npm's.
-    pub(super) manager_range: Option<String>,
+    pub(super) installer_range: Option<String>,
     pub(super) node: Option<String>,
     pub(super) npm: Option<String>,
     pub(super) has_lock: bool,
@@ -41,11 +41,11 @@ pub(super) struct Package {
 }
 
 /// Lock files in the order in which Heroku knows them; at most one may be there.
-const LOCK_FILES: [(&str, Manager); 4] = [
-    ("package-lock.json", Manager::Npm),
-    ("npm-shrinkwrap.json", Manager::Npm),
-    ("yarn.lock", Manager::Yarn),
-    ("pnpm-lock.yaml", Manager::Pnpm),
+const LOCK_FILES: [(&str, Installer); 4] = [
+    ("package-lock.json", Installer::Npm),
+    ("npm-shrinkwrap.json", Installer::Npm),
+    ("yarn.lock", Installer::Yarn),
+    ("pnpm-lock.yaml", Installer::Pnpm),
 ];
 
 const INSTALL_SCRIPTS: [&str; 6] = [
@@ -57,7 +57,7 @@ const INSTALL_SCRIPTS: [&str; 6] = [
     "postprepare",
 ];
 
-impl Manager {
+impl Installer {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Npm => "npm",
@@ -83,7 +83,7 @@ impl Package {
             problem: format!("Unable to parse package.json: {error}"),
             advice: lines(&["hint: correct the JSON and commit it."]),
         })?;
-        let (manager, lock_file) = manager_of(tree, &json)?;
+        let (installer, lock_file) = installer_of(tree, &json)?;
         let text = |path: &[&str]| {
             lookup(&json, path)
                 .and_then(Value::as_str)
@@ -92,9 +92,9 @@ impl Package {
         let declared = text(&["packageManager"]).and_then(|declared| {
             let (name, version) = declared.split_once('@')?;
             let version = version.split('+').next().unwrap_or(version).to_owned();
-            (name == manager.program()).then_some(version)
+            (name == installer.program()).then_some(version)
         });
-        let engine = text(&["engines", manager.program()]);
+        let engine = text(&["engines", installer.program()]);
         let scripts = json
             .get("scripts")
             .and_then(Value::as_object)
@@ -114,8 +114,8 @@ impl Package {
                 .flat_map(|group| group.values())
                 .any(is_local);
         Ok(Self {
-            manager,
-            manager_range: declared.or(engine),
+            installer,
+            installer_range: declared.or(engine),
             node: text(&["engines", "node"]).or_else(|| version_file(tree)),
             npm: text(&["engines", "npm"]),
             has_lock: lock_file != "package.json",
@@ -154,7 +154,7 @@ pub(super) fn input_files(tree: &SourceTree) -> Vec<String> {
         .collect()
 }
 
-fn manager_of(tree: &SourceTree, json: &Value) -> Result<(Manager, &'static str), BuildError> {
+fn installer_of(tree: &SourceTree, json: &Value) -> Result<(Installer, &'static str), BuildError> {
     let found: Vec<_> = LOCK_FILES
         .iter()
         .filter(|(file, _)| tree.has_file(file))
@@ -168,11 +168,11 @@ fn manager_of(tree: &SourceTree, json: &Value) -> Result<(Manager, &'static str)
             .strip_prefix("yarn@")
             .is_some_and(|version| !version.starts_with("1."));
     match found[..] {
-        [] => Ok((Manager::Npm, "package.json")),
-        [(file, Manager::Yarn)] if is_berry => Ok((Manager::Berry, file)),
-        [(file, manager)] => Ok((*manager, file)),
+        [] => Ok((Installer::Npm, "package.json")),
+        [(file, Installer::Yarn)] if is_berry => Ok((Installer::Berry, file)),
+        [(file, installer)] => Ok((*installer, file)),
         // npm's two are the same file under two names; the shrinkwrap wins.
-        [(_, Manager::Npm), (file, Manager::Npm)] => Ok((Manager::Npm, file)),
+        [(_, Installer::Npm), (file, Installer::Npm)] => Ok((Installer::Npm, file)),
         _ => {
             let mut advice = vec!["The source holds several:".to_owned(), String::new()];
             advice.extend(found.iter().map(|(file, _)| format!("  {file}")));
@@ -224,12 +224,12 @@ mod tests {
         Package::read(&source_of(files).1).map_err(|error| error.to_string())
     }
 
-    fn check_manager(files: &[&str], json: &str, expected: (Manager, Option<&str>)) {
+    fn check_installer(files: &[&str], json: &str, expected: (Installer, Option<&str>)) {
         let mut files: Vec<_> = files.iter().map(|path| (*path, "")).collect();
         files.push(("package.json", json));
         let package = read(&files).unwrap();
         assert_eq!(
-            (package.manager, package.manager_range.as_deref()),
+            (package.installer, package.installer_range.as_deref()),
             expected,
             "{files:?}"
         );
@@ -237,24 +237,32 @@ mod tests {
 
     #[test]
     fn the_lock_file_tells_the_package_manager() {
-        check_manager(&[], "{}", (Manager::Npm, None));
-        check_manager(&["package-lock.json"], "{}", (Manager::Npm, None));
-        check_manager(
+        check_installer(&[], "{}", (Installer::Npm, None));
+        check_installer(&["package-lock.json"], "{}", (Installer::Npm, None));
+        check_installer(
             &["npm-shrinkwrap.json", "package-lock.json"],
             "{}",
-            (Manager::Npm, None),
+            (Installer::Npm, None),
         );
-        check_manager(&["yarn.lock"], "{}", (Manager::Yarn, None));
-        check_manager(
+        check_installer(&["yarn.lock"], "{}", (Installer::Yarn, None));
+        check_installer(
             &["yarn.lock"],
             r#"{"engines":{"yarn":"1.22.x"}}"#,
-            (Manager::Yarn, Some("1.22.x")),
+            (Installer::Yarn, Some("1.22.x")),
         );
-        check_manager(&["yarn.lock", ".yarnrc.yml"], "{}", (Manager::Berry, None));
+        check_installer(
+            &["yarn.lock", ".yarnrc.yml"],
+            "{}",
+            (Installer::Berry, None),
+        );
         let pinned = r#"{"packageManager":"yarn@4.1.0+sha512.aa"}"#;
-        check_manager(&["yarn.lock"], pinned, (Manager::Berry, Some("4.1.0")));
+        check_installer(&["yarn.lock"], pinned, (Installer::Berry, Some("4.1.0")));
         let pinned = r#"{"packageManager":"pnpm@9.1.0"}"#;
-        check_manager(&["pnpm-lock.yaml"], pinned, (Manager::Pnpm, Some("9.1.0")));
+        check_installer(
+            &["pnpm-lock.yaml"],
+            pinned,
+            (Installer::Pnpm, Some("9.1.0")),
+        );
         let two = [
             ("package.json", "{}"),
             ("yarn.lock", ""),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     buildpacks::{
         lines,
-        nodejs::package::{Manager, Package},
+        nodejs::package::{Installer, Package},
     },
     error::BuildError,
     versions::NpmRange,
@@ -74,25 +74,25 @@ impl Tools {
         let npm = newest(catalogue, "npm", npm_wish, version.as_ref())
             .or_else(|| newest(catalogue, "npm", npm_wish, None))
             .ok_or_else(|| unavailable("npm", "engines.npm", npm_wish))?;
-        let (name, default) = match package.manager {
-            Manager::Npm => {
+        let (name, default) = match package.installer {
+            Installer::Npm => {
                 return Ok(Self {
                     node,
                     npm,
                     other: None,
                 });
             }
-            Manager::Pnpm => ("pnpm", DEFAULT_PNPM),
-            Manager::Yarn => ("yarn", DEFAULT_YARN),
-            Manager::Berry => (BERRY_PACKAGE, DEFAULT_BERRY),
+            Installer::Pnpm => ("pnpm", DEFAULT_PNPM),
+            Installer::Yarn => ("yarn", DEFAULT_YARN),
+            Installer::Berry => (BERRY_PACKAGE, DEFAULT_BERRY),
         };
-        let wish = package.manager_range.as_deref().unwrap_or(default);
+        let wish = package.installer_range.as_deref().unwrap_or(default);
         let other = newest(catalogue, name, wish, version.as_ref())
-            .ok_or_else(|| unavailable(package.manager.program(), "packageManager", wish))?;
+            .ok_or_else(|| unavailable(package.installer.program(), "packageManager", wish))?;
         Ok(Self {
             node,
             npm,
-            other: Some((package.manager.program(), other)),
+            other: Some((package.installer.program(), other)),
         })
     }
 

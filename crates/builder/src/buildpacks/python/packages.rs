@@ -10,7 +10,7 @@ use crate::{buildpacks::lines, error::BuildError, source_tree::SourceTree};
 const MAX_INCLUDES: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PackageManager {
+pub(super) enum Installer {
     Pip,
     Pipenv,
     Poetry,
@@ -26,7 +26,7 @@ pub(super) enum Needs {
     Source,
 }
 
-impl PackageManager {
+impl Installer {
     const ALL: [(Self, &'static str, &'static str); 4] = [
         (Self::Pipenv, "Pipfile.lock", "Pipenv"),
         (Self::Pip, "requirements.txt", "pip"),
@@ -38,7 +38,7 @@ impl PackageManager {
     pub(super) fn lock_file(self) -> &'static str {
         Self::ALL
             .iter()
-            .find(|(manager, ..)| *manager == self)
+            .find(|(installer, ..)| *installer == self)
             .map_or("", |(_, file, _)| file)
     }
 
@@ -52,7 +52,7 @@ impl PackageManager {
             .filter(|(_, file, _)| tree.has_file(file))
             .collect();
         match found[..] {
-            [(manager, ..)] => Ok(*manager),
+            [(installer, ..)] => Ok(*installer),
             [] => Err(none_found(tree)),
             _ => {
                 let mut advice = vec!["The source holds several:".to_owned(), String::new()];
@@ -269,7 +269,7 @@ mod tests {
 
     fn check_needs(files: &[(&str, &str)], expected: Option<&[&str]>) {
         let tree = source_of(files);
-        let needs = PackageManager::of(&tree.1).unwrap().needs(&tree.1);
+        let needs = Installer::of(&tree.1).unwrap().needs(&tree.1);
         let expected = expected.map_or(Needs::Source, |files| {
             Needs::Files(files.iter().map(|file| (*file).to_owned()).collect())
         });
@@ -345,7 +345,7 @@ mod tests {
     }
 
     fn check_refused(files: &[(&str, &str)], expected: &str) {
-        let error = PackageManager::of(&source_of(files).1).unwrap_err();
+        let error = Installer::of(&source_of(files).1).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
