@@ -7,17 +7,19 @@ fn login_and_whoami() {
     let platform = Platform::shared();
     let (email, token) = (platform.ready("admin_email"), platform.ready("admin_token"));
     let home = platform.scratch("login-home");
-    let run = |arguments: &[&str], input: &str| {
+    let command = |arguments: &[&str]| {
         let mut command = platform.heroku_command(arguments);
         command.env("HOME", &home).env("HEROKU_NETRC_WRITE", "true");
-        e2e::shell::run(&mut command, input)
+        command
     };
-    run(&["login", "-i"], &format!("{email}\n{token}\n"))
+    let run = |arguments: &[&str]| e2e::shell::run(&mut command(arguments), "");
+    let answers = [("Email", email), ("Password", token)];
+    e2e::shell::converse(&mut command(&["login", "-i"]), &answers)
         .ok()
-        .says(email);
-    run(&["auth:whoami"], "").ok().says(email);
-    run(&["logout"], "").ok();
-    run(&["auth:whoami"], "").refused();
+        .says("Logged in as");
+    run(&["auth:whoami"]).ok().says(email);
+    run(&["logout"]).ok();
+    run(&["auth:whoami"]).refused();
 }
 
 #[test]
