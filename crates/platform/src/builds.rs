@@ -6,15 +6,17 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use api::ids::{AppId, BuildId};
 use builder::{BuildRequest, BuiltSlug};
 use futures_util::{StreamExt, stream::BoxStream};
 use logs::LogSource;
-use store::{App, Build, BuildOutcome, NewBuild, NewRelease, NewSlug, Release, ReleaseStatus};
-use tokio::sync::{Semaphore, mpsc};
+use store::{
+    App, Build, BuildOutcome, NewBuild, NewRelease, NewSlug, Release, ReleaseStatus, StoreError,
+};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -46,6 +48,8 @@ pub(crate) struct Builds {
     cancels: Arc<Mutex<HashMap<BuildId, CancellationToken>>>,
     app_locks: Arc<Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>>,
     permits: Arc<Mutex<Option<Arc<Semaphore>>>>,
+    /// Held for reading while a build is between its row and its entry in `cancels`.
+    beginning: Arc<RwLock<()>>,
 }
 
 impl Builds {
@@ -70,11 +74,22 @@ impl Builds {
         token
     }
 
-    fn end(&self, build: BuildId) -> Option<CancellationToken> {
-        self.cancels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&build)
+    fn end(&self, build: BuildId) {
+        self.cancels().remove(&build);
+    }
+
+    fn cancel(&self, build: BuildId) {
+        if let Some(cancel) = self.cancels().get(&build) {
+            cancel.cancel();
+        }
+    }
+
+    fn is_running(&self, build: BuildId) -> bool {
+        self.cancels().contains_key(&build)
+    }
+
+    fn cancels(&self) -> MutexGuard<'_, HashMap<BuildId, CancellationToken>> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,9 +128,17 @@ impl Platform {
             commit: wish.version,
             buildpacks,
         };
+        let beginning = self.running_builds.beginning.read().await;
         let build = self.store.create_build(&caller.change(), &new).await?;
-        let output = self.outputs.write(build.id.as_uuid()).await?;
         let cancel = self.running_builds.begin(build.id);
+        drop(beginning);
+        let output = match self.outputs.write(build.id.as_uuid()).await {
+            Ok(output) => output,
+            Err(error) => {
+                self.end_build(&build, chain(&error)).await;
+                return Err(error);
+            }
+        };
         let work = Work {
             app,
             build: build.clone(),
@@ -124,7 +147,15 @@ impl Platform {
             cancel,
         };
         let platform = self.clone();
-        tokio::spawn(async move { platform.carry_out(work, output).await });
+        let (carried, begun) = (self.clone(), build.clone());
+        tokio::spawn(async move {
+            let carrying = tokio::spawn(async move { carried.carry_out(work, output).await });
+            if carrying.await.is_err() {
+                let message = "The platform broke down while building.".to_owned();
+                platform.end_build(&begun, message).await;
+            }
+            platform.nudges.nudge(begun.app);
+        });
         Ok(build)
     }
 
@@ -156,23 +187,43 @@ impl Platform {
     /// `NotFound`.
     pub async fn cancel_build(&self, app: AppId, id: BuildId) -> Result<Build> {
         let build = self.store.build(app, id).await?;
-        if let Some(cancel) = self.running_builds.end(id) {
-            cancel.cancel();
-        }
+        self.running_builds.cancel(id);
         Ok(build)
     }
 
-    /// Fails the builds a former server process left unfinished.
+    /// Fails the builds a former server process left unfinished; those of this one go on.
     pub(crate) async fn fail_interrupted_builds(&self) -> Result<()> {
-        for build in self.store.pending_builds().await? {
-            let message = "The server was restarted during this build. Push again.".to_owned();
-            let mut output = self.outputs.write(build.id.as_uuid()).await?;
-            output.line(&format!(" !     {message}")).await?;
-            let outcome = BuildOutcome::Failed { message };
-            let change = system_change("the server was restarted");
-            self.store.finish_build(&change, build.id, &outcome).await?;
+        let interrupted = {
+            let _nobody_begins_any = self.running_builds.beginning.write().await;
+            let mut pending = self.store.pending_builds().await?;
+            pending.retain(|build| !self.running_builds.is_running(build.id));
+            pending
+        };
+        for build in interrupted {
+            let message = "The server was restarted during this build. Push again.";
+            let told = async {
+                let mut output = self.outputs.write(build.id.as_uuid()).await?;
+                output.line(&format!(" !     {message}")).await
+            };
+            if let Err(error) = told.await {
+                tracing::warn!(build = %build.id, error = &error as &dyn std::error::Error, "cannot write build output");
+            }
+            self.end_build(&build, message.to_owned()).await;
         }
         Ok(())
+    }
+
+    /// Fails a build, unless it has ended.
+    async fn end_build(&self, build: &Build, message: String) {
+        self.running_builds.end(build.id);
+        let outcome = BuildOutcome::Failed { message };
+        let change = system_change("the build failed");
+        match self.store.finish_build(&change, build.id, &outcome).await {
+            Ok(_) | Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::error!(build = %build.id, error = &error as &dyn std::error::Error, "cannot record that a build failed");
+            }
+        }
     }
 
     async fn carry_out(&self, work: Work, mut output: OutputWriter) {
@@ -200,14 +251,18 @@ impl Platform {
     }
 
     async fn build_and_release(&self, work: &Work, output: &mut OutputWriter) -> Result<()> {
-        let lock = self.running_builds.app_lock(work.app.id);
-        let _app_guard = lock.lock().await;
-        let permits = self.running_builds.permits(self.settings.concurrent_builds);
-        let _permit = permits.acquire().await.map_err(|_| Error::Unavailable {
-            message: "The platform is going down.".to_owned(),
-        })?;
-        let built = tokio::select! {
-            built = self.make_slug(work, output) => built?,
+        let app_lock = self.running_builds.app_lock(work.app.id);
+        let building = async {
+            let turn = app_lock.lock().await;
+            // Other apps need not wait until this one's release is live, but its next build does.
+            let permits = self.running_builds.permits(self.settings.concurrent_builds);
+            let _permit = permits.acquire().await.map_err(|_| Error::Unavailable {
+                message: "The platform is going down.".to_owned(),
+            })?;
+            Ok::<_, Error>((turn, self.make_slug(work, output).await?))
+        };
+        let (_turn, built) = tokio::select! {
+            built = building => built?,
             () = work.cancel.cancelled() => {
                 return Err(Error::Invalid { message: "Build canceled.".to_owned() });
             }
@@ -229,7 +284,8 @@ impl Platform {
             config_vars: self.store.config_vars(work.app.id).await?,
             commit: work.build.commit.clone(),
         };
-        let copying = async {
+        // Owns the receiving end, so that a full disk does not leave the builder waiting for ever.
+        let copying = async move {
             while let Some(line) = lines.recv().await {
                 output.line(&line).await?;
             }
@@ -350,18 +406,7 @@ impl Platform {
                 );
             }
         }
-        let outcome = BuildOutcome::Failed { message };
-        let change = system_change("the build failed");
-        if let Err(error) = self
-            .store
-            .finish_build(&change, work.build.id, &outcome)
-            .await
-        {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "cannot record a failed build"
-            );
-        }
+        self.end_build(&work.build, message).await;
     }
 }
 
