@@ -6,9 +6,8 @@ use api::{
     names::{AppName, StackName},
     references::lasting_id,
 };
-use engine::EngineError;
 use rand::seq::IndexedRandom;
-use store::{App, BuildStatus, Dyno, NewRelease, StoreError};
+use store::{App, BuildStatus, NewRelease, StoreError};
 
 use crate::{
     Platform,
@@ -129,44 +128,23 @@ impl Platform {
     }
 
     /// Removes an app: its rows at once, and then, behind the caller's back, what runs and is kept
-    /// of it. Its events stay.
+    /// of it, see `reconcile::gone`. Its events stay.
     pub async fn delete_app(&self, caller: &Caller, app: AppId) -> Result<App> {
-        for build in self.store.builds(app).await? {
+        let builds = self.store.builds(app).await?;
+        for build in &builds {
             if build.status == BuildStatus::Pending {
                 self.cancel_build(app, build.id).await?;
             }
         }
-        let dynos = self.store.dynos(app).await?;
+        let releases = self.store.releases(app).await?;
+        let builds = builds.into_iter().map(|build| build.id.as_uuid());
+        let outputs = builds.chain(releases.iter().map(|release| release.id.as_uuid()));
         let deleted = self.store.delete_app(&caller.change(), app).await?;
         self.nudges.nudge(app);
-        let platform = self.clone();
-        tokio::spawn(async move { platform.clear_away(app, dynos).await });
+        for output in outputs {
+            self.outputs.remove(output).await;
+        }
         Ok(deleted)
-    }
-
-    /// What a crash leaves of this, the next start finds as orphans.
-    async fn clear_away(&self, app: AppId, dynos: Vec<Dyno>) {
-        for dyno in dynos {
-            match self.engine.stop(dyno.id, self.settings.stop_grace).await {
-                Ok(_) => self.engine.remove(dyno.id).await.unwrap_or_else(|error| {
-                    tracing::warn!(dyno = %dyno.id, %error, "a dyno of a deleted app stays");
-                }),
-                Err(EngineError::UnknownDyno(_)) => {}
-                Err(error) => {
-                    tracing::warn!(dyno = %dyno.id, %error, "a dyno of a deleted app runs on");
-                }
-            }
-        }
-        if let Err(error) = self.logs.remove(app).await {
-            tracing::warn!(%app, %error, "the log of a deleted app stays");
-        }
-        let repository = self.settings.git_dir.join(format!("{app}.git"));
-        match tokio::fs::remove_dir_all(&repository).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%app, %error, "the repository of a deleted app stays");
-            }
-            _ => {}
-        }
     }
 
     /// The stack with this name or id, if it may be chosen.

@@ -1,17 +1,27 @@
 //! Why a release did not go live, in words that lead to the mistake.
 
+use std::time::Duration;
+
 use api::ids::DynoId;
 use engine::Probe;
 use futures_util::StreamExt;
-use logs::{Filter, LogSource};
+use logs::{Filter, LogLine, LogSource};
 use store::{App, Dyno};
 
-use crate::{Platform, launch::port, plan::Failure, reconcile::observe, sizes};
+use crate::{
+    Platform,
+    launch::port,
+    plan::Failure,
+    reconcile::{observe, perform::PLATFORM_ERROR},
+    sizes,
+};
 
 /// Log lines of the dyno to show.
 const LAST_LINES: usize = 20;
 /// How long the last look at the port may take.
-const PROBE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for the last lines of a dyno that has ended.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Platform {
     /// What failed, on what, and what to do; several lines, the first of which stands alone.
@@ -33,7 +43,14 @@ impl Platform {
     }
 
     async fn explain_crash(&self, dyno: &Dyno) -> String {
-        let mut text = match observe::exit(self, dyno).await {
+        self.await_last_lines(dyno).await;
+        let exit = observe::exit(self, dyno).await;
+        if exit.is_none()
+            && let Some(text) = self.refusal(dyno).await
+        {
+            return text;
+        }
+        let mut text = match exit {
             Some(exit) if exit.is_out_of_memory => {
                 let quota = sizes::limits(&dyno.size).memory_bytes / (1024 * 1024);
                 format!(
@@ -62,6 +79,38 @@ impl Platform {
         };
         self.add_last_lines(dyno, &mut text).await;
         text
+    }
+
+    /// What the log says of a dyno that could not even be started.
+    async fn refusal(&self, dyno: &Dyno) -> Option<String> {
+        let lines = self.lines_of(dyno, LogSource::Heroku).await;
+        let cause = lines
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix(PLATFORM_ERROR))?;
+        Some(format!(
+            "{} could not be started on this platform: {cause}\n\
+             hint: this is no fault of the app; ask whoever runs the platform, then release again.",
+            dyno.name
+        ))
+    }
+
+    /// The last lines of a dyno that has ended are on their way into the log.
+    async fn await_last_lines(&self, dyno: &Dyno) {
+        let mut changes = self.nudges.changes();
+        let read = async {
+            while self.watches.following_since(dyno.id).is_some() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_LINES_PATIENCE, read)
+            .await
+            .is_err()
+        {
+            tracing::debug!(dyno = %dyno.id, "explaining without the last lines");
+        }
     }
 
     async fn explain_timeout(&self, dyno: &Dyno) -> String {
@@ -93,25 +142,32 @@ impl Platform {
     }
 
     async fn add_last_lines(&self, dyno: &Dyno, text: &mut String) {
+        let lines = self.lines_of(dyno, LogSource::App).await;
+        if !lines.is_empty() {
+            text.push_str("\nlast lines:\n  ");
+            text.push_str(&lines.join("\n  "));
+        }
+    }
+
+    /// The last lines that this dyno wrote, or that we wrote about it.
+    async fn lines_of(&self, dyno: &Dyno, source: LogSource) -> Vec<String> {
         let filter = Filter {
             lines: LAST_LINES,
             follow: false,
             dyno: Some(dyno.name.to_string()),
-            source: Some(LogSource::App),
+            source: Some(source),
         };
         let Ok(tail) = self.logs.tail(dyno.app, filter).await else {
-            return;
+            return Vec::new();
         };
-        let lines: Vec<String> = tail
-            .filter_map(|line| async move {
-                (line.at >= dyno.created_at).then(|| format!("  {}", line.text))
-            })
-            .collect()
-            .await;
-        if !lines.is_empty() {
-            text.push_str("\nlast lines:\n");
-            text.push_str(&lines.join("\n"));
-        }
+        // Other dynos of the same name have written into the same log.
+        let is_other = |line: &LogLine| line.cursor.is_some_and(|(stream, _)| stream != dyno.id);
+        tail.filter_map(|line| {
+            let is_of_dyno = line.at >= dyno.created_at && !is_other(&line);
+            async move { is_of_dyno.then(|| line.text.clone()) }
+        })
+        .collect()
+        .await
     }
 
     async fn row(&self, app: &App, id: DynoId) -> Option<Dyno> {

@@ -28,6 +28,7 @@ pub mod plan;
 mod reconcile;
 pub mod regions;
 pub mod releases;
+pub mod rendezvous;
 pub mod runs;
 pub mod settings;
 pub mod sizes;
@@ -46,8 +47,12 @@ use router::Feed;
 use store::Store;
 
 use crate::{
-    builds::Builds, claims::Claims, nudges::Nudges, outputs::Outputs, reconcile::routes::RouteBook,
-    runs::Rendezvous,
+    builds::Builds,
+    claims::{Claims, Watches},
+    nudges::Nudges,
+    outputs::Outputs,
+    reconcile::routes::RouteBook,
+    rendezvous::Rendezvous,
 };
 pub use crate::{
     caller::Caller,
@@ -68,12 +73,16 @@ pub struct Platform {
     pub(crate) outputs: Outputs,
     pub(crate) nudges: Nudges,
     /// Dynos whose log and end somebody follows.
-    pub(crate) watches: Claims,
+    pub(crate) watches: Watches,
     /// Dynos that somebody is stopping.
     pub(crate) stopping: Claims,
     pub(crate) route_book: Arc<RouteBook>,
     pub(crate) running_builds: Builds,
     pub(crate) rendezvous: Rendezvous,
+    /// Held for reading while a one-off dyno is between its row and the engine.
+    pub(crate) runs_starting: Arc<tokio::sync::RwLock<()>>,
+    /// One-off dynos whose end somebody sees to.
+    pub(crate) attended_runs: Claims,
     due: Arc<tokio::sync::Mutex<Option<nudges::Due>>>,
 }
 
@@ -109,11 +118,13 @@ impl Platform {
             settings: Arc::new(settings),
             outputs,
             nudges,
-            watches: Claims::default(),
+            watches: Watches::default(),
             stopping: Claims::default(),
             route_book,
             running_builds: Builds::default(),
             rendezvous: Rendezvous::default(),
+            runs_starting: Arc::default(),
+            attended_runs: Claims::default(),
             due: Arc::new(tokio::sync::Mutex::new(Some(due))),
         })
     }

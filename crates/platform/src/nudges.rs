@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use api::ids::AppId;
@@ -43,9 +43,8 @@ impl Nudges {
 
     /// Asks for a pass over the app.
     pub(crate) fn nudge(&self, app: AppId) {
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count();
+        let mut passes = self.lock();
         match passes.get_mut(&app) {
             Some(Pass::Queued) => {}
             Some(Pass::Running { again }) => *again = true,
@@ -56,22 +55,23 @@ impl Nudges {
         }
     }
 
-    /// A pass begins: nudges from here on ask for another.
-    pub(crate) fn begin(&self, app: AppId) {
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
-        passes.insert(app, Pass::Running { again: false });
+    /// A pass begins: nudges from here on ask for another. It ends when dropped, also by a panic.
+    pub(crate) fn begin(&self, app: AppId) -> RunningPass {
+        self.lock().insert(app, Pass::Running { again: false });
+        RunningPass {
+            nudges: self.clone(),
+            app,
+        }
     }
 
-    /// A pass has ended; queues the next one if it was asked for meanwhile.
-    pub(crate) fn end(&self, app: AppId) {
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+    fn end(&self, app: AppId) {
+        let mut passes = self.lock();
         if passes.remove(&app) == Some(Pass::Running { again: true }) {
             passes.insert(app, Pass::Queued);
             self.send(app);
         }
         drop(passes);
-        self.changes
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.count();
     }
 
     /// Changes whenever something may have changed: a nudge came or a pass ended.
@@ -79,10 +79,32 @@ impl Nudges {
         self.changes.subscribe()
     }
 
+    fn count(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AppId, Pass>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, app: AppId) {
         if self.queue.send(app).is_err() {
             tracing::debug!(%app, "nobody reconciles any more");
         }
+    }
+}
+
+/// A pass over one app, under way. Dropping it queues the next one if it was asked for meanwhile.
+#[derive(Debug)]
+pub(crate) struct RunningPass {
+    nudges: Nudges,
+    app: AppId,
+}
+
+impl Drop for RunningPass {
+    fn drop(&mut self) {
+        self.nudges.end(self.app);
     }
 }
 
@@ -98,14 +120,13 @@ mod tests {
         nudges.nudge(app);
         assert_eq!(due.try_recv(), Ok(app));
         assert!(due.try_recv().is_err());
-        nudges.begin(app);
+        let pass = nudges.begin(app);
         nudges.nudge(app);
         nudges.nudge(app);
         assert!(due.try_recv().is_err());
-        nudges.end(app);
+        drop(pass);
         assert_eq!(due.try_recv(), Ok(app));
-        nudges.begin(app);
-        nudges.end(app);
+        drop(nudges.begin(app));
         assert!(due.try_recv().is_err());
     }
 }

@@ -105,6 +105,17 @@ impl Outputs {
         .boxed()
     }
 
+    /// Removes an output; without one, nothing happens.
+    pub async fn remove(&self, id: Uuid) {
+        let path = self.path(id);
+        match tokio::fs::remove_file(&path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "cannot remove an output");
+            }
+            _ => {}
+        }
+    }
+
     /// Whether there is any output, complete or not.
     pub async fn exists(&self, id: Uuid) -> bool {
         tokio::fs::try_exists(self.path(id)).await.unwrap_or(false)

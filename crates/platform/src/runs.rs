@@ -1,20 +1,15 @@
 //! One-off dynos: `heroku run`, attached or detached.
 //!
 //! An attached run starts its dyno at once; whoever shows its secret at the rendezvous address
-//! meets its terminal or pipes.
+//! meets its terminal or pipes, see [`crate::rendezvous`].
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     ids::{AppId, DynoId},
     names::ProcessType,
 };
-use engine::{AttachStream, Stdio};
+use engine::{EngineError, Stdio};
 use logs::LogSource;
 use rand::Rng;
 use store::{Dyno, DynoKind, DynoState, NewDyno};
@@ -22,15 +17,16 @@ use store::{Dyno, DynoKind, DynoState, NewDyno};
 use crate::{
     Caller, Platform,
     caller::system_change,
+    claims::Claim,
     error::{Error, Result},
-    reconcile::perform::chain,
+    reconcile::perform::{PLATFORM_ERROR, chain},
     sizes,
 };
 
-/// An attached dyno whose owner has not come to the rendezvous by then is stopped.
-const RENDEZVOUS_LIMIT: Duration = Duration::from_mins(1);
 /// How long a detached run may take when nothing else is asked (Heroku: 24 hours).
-const DETACHED_LIMIT: Duration = Duration::from_hours(24);
+pub(crate) const DETACHED_LIMIT: Duration = Duration::from_hours(24);
+/// Wait after the engine failed us.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Numbers of one-off dynos, as Heroku gives them.
 const NUMBERS: std::ops::Range<u32> = 1000..10_000;
 
@@ -53,24 +49,6 @@ pub struct Run {
     pub process_type: Option<String>,
 }
 
-/// Attached runs that wait for their owner: secret → dyno. Cloning shares them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rendezvous(Arc<Mutex<HashMap<String, Waiting>>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    dyno: DynoId,
-    has_terminal: bool,
-}
-
-/// An attached one-off dyno and how it was started.
-pub struct Attached {
-    /// Both directions.
-    pub stream: Box<dyn AttachStream>,
-    /// With a terminal, byte 0x04 ends the input by itself.
-    pub has_terminal: bool,
-}
-
 impl Platform {
     /// Starts a one-off dyno; for an attached one also returns the rendezvous secret.
     ///
@@ -82,65 +60,45 @@ impl Platform {
         app: AppId,
         run: Run,
     ) -> Result<(Dyno, Option<String>)> {
+        let starting = self.runs_starting.read().await;
         let dyno = self.record_run(caller, app, &run).await?;
-        let mut spec = self.spec(&dyno).await?;
-        spec.stdio = stdio(&run);
-        spec.env.extend(run.env.clone());
+        let claim = self.attended_runs.take(dyno.id);
         let text = format!(
             "Starting process with command `{}` by user {}",
             dyno.command, caller.email
         );
         self.say(app, LogSource::App, "api", text).await;
-        if let Err(error) = self.engine.start(spec).await {
-            let text = format!("Error R99 (Platform error) -> {}", chain(&error));
+        if let Err(error) = self.start_run(&dyno, &run).await {
+            let text = format!("{PLATFORM_ERROR}{}", chain(&error));
             self.say(app, LogSource::Heroku, dyno.name.as_str(), text)
                 .await;
             self.store
                 .delete_dyno(&system_change("it could not be started"), dyno.id)
                 .await?;
-            return Err(error.into());
+            return Err(error);
         }
-        self.say(
-            app,
-            LogSource::Heroku,
-            dyno.name.as_str(),
-            "State changed from starting to up",
-        )
-        .await;
-        self.store
-            .set_dyno_state(&system_change("it runs"), dyno.id, DynoState::Up, None)
-            .await?;
         self.watch(&dyno);
-        let secret = run.is_attached.then(|| self.expect_owner(&dyno, &run));
-        if !run.is_attached || run.time_to_live.is_some() {
-            self.stop_after(dyno.id, run.time_to_live.unwrap_or(DETACHED_LIMIT));
-        }
-        Ok((
-            Dyno {
-                state: DynoState::Up,
-                ..dyno
-            },
-            secret,
-        ))
+        let limit = run.time_to_live.unwrap_or(DETACHED_LIMIT);
+        let secret = if run.is_attached {
+            if run.time_to_live.is_some() {
+                self.stop_run_after(&dyno, limit, None);
+            }
+            Some(self.expect_owner(&dyno, !run.is_without_terminal, claim))
+        } else {
+            self.stop_run_after(&dyno, limit, claim);
+            None
+        };
+        drop(starting);
+        // The watch records the same in a moment.
+        let state = DynoState::Up;
+        Ok((Dyno { state, ..dyno }, secret))
     }
 
-    /// Meets an attached dyno. A secret works once.
-    ///
-    /// # Errors
-    /// `NotFound` for a secret that is unknown or spent.
-    pub async fn meet(&self, secret: &str) -> Result<Attached> {
-        let waiting = self
-            .rendezvous
-            .take(secret)
-            .ok_or_else(|| Error::NotFound {
-                resource: "rendezvous",
-                name: "secret".to_owned(),
-            })?;
-        let stream = self.engine.attach(waiting.dyno).await?;
-        Ok(Attached {
-            stream,
-            has_terminal: waiting.has_terminal,
-        })
+    async fn start_run(&self, dyno: &Dyno, run: &Run) -> Result<()> {
+        let mut spec = self.spec(dyno).await?;
+        spec.stdio = stdio(run);
+        spec.env.extend(run.env.clone());
+        Ok(self.engine.start(spec).await?)
     }
 
     async fn record_run(&self, caller: &Caller, app: AppId, run: &Run) -> Result<Dyno> {
@@ -204,35 +162,27 @@ impl Platform {
         Ok(format!("{known} {rest}").trim_end().to_owned())
     }
 
-    fn expect_owner(&self, dyno: &Dyno, run: &Run) -> String {
-        let secret = self.rendezvous.add(Waiting {
-            dyno: dyno.id,
-            has_terminal: !run.is_without_terminal,
-        });
-        let (platform, id, unclaimed) = (self.clone(), dyno.id, secret.clone());
+    /// Stops a one-off dyno once `limit` has passed. The claim is held until it has ended.
+    pub(crate) fn stop_run_after(&self, dyno: &Dyno, limit: Duration, claim: Option<Claim>) {
+        let (platform, id, app) = (self.clone(), dyno.id, dyno.app);
         tokio::spawn(async move {
-            tokio::time::sleep(RENDEZVOUS_LIMIT).await;
-            if platform.rendezvous.take(&unclaimed).is_some() {
-                tracing::info!(dyno = %id, "nobody came to attach");
-                platform.stop_now(id).await;
+            match tokio::time::timeout(limit, platform.engine.wait(id)).await {
+                Ok(Ok(_) | Err(EngineError::UnknownDyno(_))) => {}
+                Ok(Err(_)) => tokio::time::sleep(PAUSE_AFTER_ERROR).await,
+                Err(_late) => platform.stop_run(id).await,
             }
-        });
-        secret
-    }
-
-    fn stop_after(&self, dyno: DynoId, limit: Duration) {
-        let platform = self.clone();
-        tokio::spawn(async move {
-            let ended = tokio::time::timeout(limit, platform.engine.wait(dyno));
-            if ended.await.is_err() {
-                platform.stop_now(dyno).await;
-            }
+            drop(claim);
+            platform.nudges.nudge(app);
         });
     }
 
-    async fn stop_now(&self, dyno: DynoId) {
-        if let Err(error) = self.engine.stop(dyno, self.settings.stop_grace).await {
-            tracing::info!(dyno = %dyno, error = &error as &dyn std::error::Error, "cannot stop a dyno");
+    pub(crate) async fn stop_run(&self, dyno: DynoId) {
+        match self.engine.stop(dyno, self.settings.stop_grace).await {
+            Ok(_) | Err(EngineError::UnknownDyno(_)) => {}
+            Err(error) => {
+                tracing::warn!(%dyno, error = &error as &dyn std::error::Error, "cannot stop a dyno");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
         }
     }
 }
@@ -251,33 +201,5 @@ fn stdio(run: &Run) -> Stdio {
             columns: size("COLUMNS", 80),
             lines: size("LINES", 24),
         },
-    }
-}
-
-impl Rendezvous {
-    /// All secrets begin so, and are [`Rendezvous::SECRET_LENGTH`] bytes long.
-    pub(crate) const PREFIX: &str = "rz-";
-    /// Bytes of a secret.
-    pub(crate) const SECRET_LENGTH: usize = 3 + 40;
-
-    fn add(&self, waiting: Waiting) -> String {
-        let random: [u8; 20] = rand::rng().random();
-        let mut secret = Self::PREFIX.to_owned();
-        for byte in random {
-            write!(secret, "{byte:02x}").expect("a String takes all text");
-        }
-        debug_assert_eq!(secret.len(), Self::SECRET_LENGTH);
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(secret.clone(), waiting);
-        secret
-    }
-
-    fn take(&self, secret: &str) -> Option<Waiting> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(secret)
     }
 }

@@ -9,9 +9,14 @@ use std::time::Duration;
 use api::ids::DynoId;
 use engine::{DynoReport, DynoState, EngineError, LogRecord, Probe};
 use logs::{LogLine, LogSource};
-use store::{Dyno, DynoKind};
+use store::{Dyno, DynoKind, StoreError};
 
-use crate::{Platform, caller::system_change, error::Result, outputs::OutputWriter};
+use crate::{
+    Platform,
+    caller::system_change,
+    error::{Error, Result},
+    outputs::OutputWriter,
+};
 
 /// Wait between two probes at first; it doubles up to [`PROBE_PAUSE_LIMIT`].
 const PROBE_PAUSE: Duration = Duration::from_millis(20);
@@ -22,13 +27,18 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dyno that accepts connections this long without answering HTTP counts as up, as on Heroku,
 /// where listening is all that is asked.
 const SILENT_BUT_LISTENING: Duration = Duration::from_secs(15);
+/// Wait after the engine, the store or the log failed us.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// An ended dyno's last lines are given up after this many failures, lest it be kept for ever.
+const LAST_LINES_ATTEMPTS: u32 = 10;
 
 impl Platform {
-    /// Follows a dyno until it has ended and its log is read; does nothing if it is followed.
+    /// Follows a dyno until it has ended and its log is read; does nothing if it is followed or
+    /// was to its end.
     pub(crate) fn watch(&self, dyno: &Dyno) {
-        if !self.watches.begin(dyno.id) {
+        let Some(following) = self.watches.begin(dyno.id, self.clock.now()) else {
             return;
-        }
+        };
         let platform = self.clone();
         let dyno = dyno.clone();
         tokio::spawn(async move {
@@ -37,14 +47,35 @@ impl Platform {
                 platform.await_answer(&dyno),
                 platform.await_end(&dyno),
             );
-            platform.watches.end(dyno.id);
-            platform.nudges.nudge(dyno.app);
+            if platform.is_running(dyno.id).await {
+                // The engine failed us rather than the dyno: a later pass follows it anew.
+                drop(following);
+                platform.nudge_after(dyno.app, PAUSE_AFTER_ERROR);
+            } else {
+                following.done();
+                platform.nudges.nudge(dyno.app);
+            }
         });
     }
 
+    /// Whether the dyno runs, or may.
+    async fn is_running(&self, dyno: DynoId) -> bool {
+        !matches!(
+            self.engine.inspect(dyno).await,
+            Err(EngineError::UnknownDyno(_))
+                | Ok(DynoReport {
+                    state: DynoState::Ended(_),
+                    ..
+                })
+        )
+    }
+
     async fn await_end(&self, dyno: &Dyno) {
-        if let Err(error) = self.engine.wait(dyno.id).await {
-            tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "lost sight of a dyno");
+        match self.engine.wait(dyno.id).await {
+            Ok(_) | Err(EngineError::UnknownDyno(_)) => {}
+            Err(error) => {
+                tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "lost sight of a dyno");
+            }
         }
         self.nudges.nudge(dyno.app);
     }
@@ -54,44 +85,42 @@ impl Platform {
         if dyno.state != store::DynoState::Starting {
             return;
         }
-        if dyno.kind == DynoKind::Formation && dyno.process_type.is_web() {
-            match self.probe_until_up(dyno.id).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot probe a dyno");
-                    return;
-                }
-            }
+        let is_web = dyno.kind == DynoKind::Formation && dyno.process_type.is_web();
+        if is_web && !self.probe_until_up(dyno.id).await {
+            return;
         }
-        if let Err(error) = self.mark_up(dyno).await {
+        while let Err(error) = self.mark_up(dyno).await {
             tracing::error!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot record that a dyno is up");
+            if !self.is_running(dyno.id).await {
+                return;
+            }
+            tokio::time::sleep(PAUSE_AFTER_ERROR).await;
         }
         self.nudges.nudge(dyno.app);
     }
 
     /// Whether the dyno came to answer before it ended.
-    async fn probe_until_up(&self, dyno: DynoId) -> Result<bool, EngineError> {
+    async fn probe_until_up(&self, dyno: DynoId) -> bool {
         let mut pause = PROBE_PAUSE;
         let mut listening_since = None;
         loop {
-            match self.engine.probe(dyno, PROBE_TIMEOUT).await? {
-                Probe::Answered { .. } => return Ok(true),
-                Probe::Silent => {
+            match self.engine.probe(dyno, PROBE_TIMEOUT).await {
+                Ok(Probe::Answered { .. }) => return true,
+                Ok(Probe::Silent) => {
                     let now = self.clock.now();
                     let since = *listening_since.get_or_insert(now);
                     if now.since(since) >= SILENT_BUT_LISTENING {
-                        return Ok(true);
+                        return true;
                     }
                 }
-                Probe::Refused => {}
+                Ok(Probe::Refused) => {}
+                // An engine that cannot look now may be able to later.
+                Err(error) => {
+                    tracing::debug!(%dyno, error = &error as &dyn std::error::Error, "cannot probe a dyno");
+                }
             }
-            if let DynoReport {
-                state: DynoState::Ended(_),
-                ..
-            } = self.engine.inspect(dyno).await?
-            {
-                return Ok(false);
+            if !self.is_running(dyno).await {
+                return false;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PROBE_PAUSE_LIMIT);
@@ -100,9 +129,16 @@ impl Platform {
 
     async fn mark_up(&self, dyno: &Dyno) -> Result<()> {
         let change = system_change(format!("{} answers", dyno.name));
-        self.store
+        let marked = self
+            .store
             .set_dyno_state(&change, dyno.id, store::DynoState::Up, None)
-            .await?;
+            .await;
+        match marked {
+            Ok(_) => {}
+            // It ended meanwhile, or its row is gone.
+            Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
         if dyno.kind != DynoKind::Release {
             self.say(
                 dyno.app,
@@ -120,8 +156,18 @@ impl Platform {
         if dyno.attach {
             return;
         }
-        if let Err(error) = self.copy_log(dyno).await {
+        let mut failures_since_end = 0;
+        while let Err(error) = self.copy_log(dyno).await {
+            if matches!(error, Error::Engine(EngineError::UnknownDyno(_))) {
+                return;
+            }
             tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot take in a dyno's log");
+            failures_since_end += u32::from(!self.is_running(dyno.id).await);
+            if failures_since_end >= LAST_LINES_ATTEMPTS {
+                tracing::error!(dyno = %dyno.id, "giving up the last lines of a dyno");
+                return;
+            }
+            tokio::time::sleep(PAUSE_AFTER_ERROR).await;
         }
     }
 

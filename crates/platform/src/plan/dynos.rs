@@ -231,7 +231,7 @@ fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan) {
             let deadline = keeper.since.after(app.boot_timeout);
             if now >= deadline {
                 // R10: a web dyno of the serving release that never answers is tried again.
-                plan.steps.push(Step::Retire(keeper.id));
+                plan.steps.push(Step::GiveUp(keeper.id));
             } else {
                 plan.wake(deadline);
             }

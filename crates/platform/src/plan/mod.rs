@@ -129,6 +129,8 @@ pub enum Step {
     Start(DynoId),
     /// Mark a dyno so that it gets no more requests and is stopped.
     Retire(DynoId),
+    /// Retire a web dyno of the serving release that did not answer in time.
+    GiveUp(DynoId),
     /// Stop a retired dyno, once its requests are done.
     Stop(DynoId),
     /// Take an ended dyno off the record.

@@ -349,7 +349,7 @@ impl World {
                     .push(dyno(&pending, "release.1", Stage::Recorded));
             }
             Step::Start(id) => self.set(id, Stage::Starting),
-            Step::Retire(id) => self.find(id).is_retired = true,
+            Step::Retire(id) | Step::GiveUp(id) => self.find(id).is_retired = true,
             Step::Stop(id) => {
                 assert!(self.find(id).is_retired || self.find(id).is_release_phase);
                 self.set(

@@ -8,6 +8,7 @@ use logs::{
     spool::{Entry, Reader},
 };
 use router::wire::AccessRecord;
+use store::StoreError;
 
 use crate::Platform;
 
@@ -36,6 +37,10 @@ async fn follow(platform: &Platform, mut reader: Reader) {
             Err(error) => return warn(&error),
         };
         for (app, lines) in by_app(spool, entries) {
+            // A late line must not bring back the log of a deleted app.
+            if let Err(StoreError::NotFound { .. }) = platform.store.app(app).await {
+                continue;
+            }
             if let Err(error) = platform.logs.append(app, lines).await {
                 return warn(&error);
             }

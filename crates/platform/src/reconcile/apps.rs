@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{ids::AppId, names::ProcessType};
 use store::{App, Release, StoreError};
 
-use super::{observe, perform, routes};
+use super::{gone, observe, perform, routes};
 use crate::{
     Platform,
     error::Result,
@@ -16,10 +16,7 @@ use crate::{
 pub(crate) async fn pass(platform: &Platform, id: AppId) -> Result<()> {
     let app = match platform.store.app(id).await {
         Ok(app) => app,
-        Err(StoreError::NotFound { .. }) => {
-            platform.route_book.remove(id, &platform.feed);
-            return Ok(());
-        }
+        Err(StoreError::NotFound { .. }) => return gone::clear_away(platform, id).await,
         Err(error) => return Err(error.into()),
     };
     let state = gather(platform, &app).await?;
@@ -29,11 +26,16 @@ pub(crate) async fn pass(platform: &Platform, id: AppId) -> Result<()> {
     if let Some(wake_at) = plan.wake_at {
         platform.nudge_after(id, wake_at.since(now));
     }
+    // A step that fails must not keep those behind it from being done.
+    let mut outcome = Ok(());
     for step in plan.steps {
         tracing::debug!(app = %app.name, ?step, "step");
-        perform::step(platform, &app, step).await?;
+        if let Err(error) = perform::step(platform, &app, step.clone()).await {
+            tracing::warn!(app = %app.name, ?step, error = &error as &dyn std::error::Error, "a step failed");
+            outcome = Err(error);
+        }
     }
-    Ok(())
+    outcome
 }
 
 /// What is wanted of an app and what is there.
@@ -45,7 +47,7 @@ pub(crate) async fn gather(platform: &Platform, app: &App) -> Result<AppState> {
     };
     let mut pending = releases.pending_releases().await?;
     pending.retain(|release| release.app == app.id);
-    let pending = match pending.first() {
+    let pending = match pending.iter().min_by_key(|release| release.version) {
         Some(release) => Some(view(platform, release).await?),
         None => None,
     };

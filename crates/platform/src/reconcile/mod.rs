@@ -1,12 +1,14 @@
 //! Makes the world as the rows say: gathers an app's state, has it planned, performs the steps.
 //!
 //! Loops take no input but "look at this app"; a pass may be cut off anywhere. Read
-//! [`apps`] first. [`routes`] keeps the router's table, [`orphans`] what no row explains,
-//! [`access`] the router's access lines.
+//! [`apps`] first. [`routes`] keeps the router's table, [`one_offs`] sees one-off dynos out, [`gone`]
+//! clears away deleted apps, [`orphans`] what no row explains, [`access`] takes in access lines.
 
 mod access;
 pub(crate) mod apps;
+mod gone;
 pub(crate) mod observe;
+mod one_offs;
 mod orphans;
 pub(crate) mod perform;
 pub(crate) mod routes;
@@ -36,10 +38,10 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
             break;
         };
         let platform = platform.clone();
-        platform.nudges.begin(app);
+        let running = platform.nudges.begin(app);
         tokio::spawn(async move {
             pass(&platform, app).await;
-            platform.nudges.end(app);
+            drop(running);
             drop(permit);
         });
     }

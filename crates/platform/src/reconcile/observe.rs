@@ -1,15 +1,28 @@
 //! Compares an app's dynos on record with what the engine says, and records what has ended.
 
+use std::time::Duration;
+
+use api::clock::Time;
 use engine::{DynoExit, DynoReport, EngineError};
 use logs::LogSource;
 use store::{App, Dyno, DynoKind, DynoState};
 
+use super::one_offs;
 use crate::{
     Platform,
     caller::system_change,
     error::Result,
-    plan::{DynoView, Stage},
+    plan::{DynoView, Stage, dynos::next_crash_count},
 };
+
+/// What is to be seen of a dyno.
+pub(super) struct Sight {
+    pub(super) stage: Stage,
+    /// When it came to be so, as far as the planner's waits go.
+    since: Time,
+    /// When it ended, if the engine has told just now.
+    ended_at: Option<Time>,
+}
 
 /// The formation and release phase dynos of an app, oldest first, as the planner wants them.
 pub(crate) async fn dynos(platform: &Platform, app: &App) -> Result<Vec<DynoView>> {
@@ -17,18 +30,18 @@ pub(crate) async fn dynos(platform: &Platform, app: &App) -> Result<Vec<DynoView
     rows.sort_by_key(|row| row.id);
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
-        let stage = stage(platform, &row).await?;
+        let sight = look(platform, &row).await?;
         if row.kind == DynoKind::OneOff {
-            finish_one_off(platform, &row, &stage).await?;
+            one_offs::tend(platform, &row, &sight).await?;
             continue;
         }
-        let (row, stage) = record_end(platform, row, stage).await?;
-        views.push(view(&row, stage));
+        let (row, sight) = record_end(platform, row, sight).await?;
+        views.push(view(&row, sight));
     }
     Ok(views)
 }
 
-fn view(row: &Dyno, stage: Stage) -> DynoView {
+fn view(row: &Dyno, sight: Sight) -> DynoView {
     DynoView {
         id: row.id,
         release: row.release,
@@ -36,100 +49,116 @@ fn view(row: &Dyno, stage: Stage) -> DynoView {
         number: row.number,
         size: row.size.clone(),
         is_release_phase: row.kind == DynoKind::Release,
-        stage,
+        stage: sight.stage,
         is_retired: row.is_retired,
-        since: row.state_changed_at,
+        since: sight.since,
         crash_count: row.crash_count,
     }
 }
 
-async fn stage(platform: &Platform, row: &Dyno) -> Result<Stage> {
-    if matches!(row.state, DynoState::Crashed | DynoState::Down) {
-        let status = row.exit_status.unwrap_or(1);
-        return Ok(Stage::Ended {
-            status,
-            is_out_of_memory: false,
-        });
-    }
-    match platform.engine.inspect(row.id).await {
-        Ok(DynoReport {
-            state: engine::DynoState::Running,
-            ..
-        }) => {
-            platform.watch(row);
-            Ok(if row.state == DynoState::Up {
-                Stage::Up
-            } else {
-                Stage::Starting
-            })
-        }
-        Ok(DynoReport {
-            state: engine::DynoState::Ended(exit),
-            ..
-        }) => {
-            if !is_log_read(platform, row).await? {
-                platform.watch(row);
+async fn look(platform: &Platform, row: &Dyno) -> Result<Sight> {
+    let (stage, ended_at) = if has_ended(row) {
+        (ended(row.exit_status.unwrap_or(1), false), None)
+    } else {
+        match platform.engine.inspect(row.id).await {
+            Ok(report) => return Ok(look_at_report(platform, row, &report)),
+            Err(EngineError::UnknownDyno(_)) if row.state == DynoState::Starting => {
+                (Stage::Recorded, None)
             }
-            Ok(Stage::Ended {
-                status: exit.status(),
-                is_out_of_memory: exit.is_out_of_memory,
-            })
+            // It was up and is gone without a trace: the machine was restarted.
+            Err(EngineError::UnknownDyno(_)) => (ended(137, false), Some(platform.clock.now())),
+            Err(error) => return Err(error.into()),
         }
-        Err(EngineError::UnknownDyno(_)) if row.state == DynoState::Starting => Ok(Stage::Recorded),
-        // It was up and is gone without a trace: the machine was restarted.
-        Err(EngineError::UnknownDyno(_)) => Ok(Stage::Ended {
-            status: 137,
-            is_out_of_memory: false,
-        }),
-        Err(error) => Err(error.into()),
+    };
+    Ok(Sight {
+        stage,
+        since: row.state_changed_at,
+        ended_at,
+    })
+}
+
+fn look_at_report(platform: &Platform, row: &Dyno, report: &DynoReport) -> Sight {
+    platform.watch(row);
+    let starting = || Sight {
+        stage: Stage::Starting,
+        // Time during which nobody looked for its answer does not count against it.
+        since: platform
+            .watches
+            .following_since(row.id)
+            .map_or(report.started_at, |since| since.max(report.started_at)),
+        ended_at: None,
+    };
+    match &report.state {
+        // What a release phase has printed is read before its end counts.
+        engine::DynoState::Ended(_)
+            if row.kind == DynoKind::Release && !platform.watches.is_done(row.id) =>
+        {
+            starting()
+        }
+        engine::DynoState::Ended(exit) => Sight {
+            stage: ended(exit.status(), exit.is_out_of_memory),
+            since: row.state_changed_at,
+            ended_at: Some(exit.at),
+        },
+        engine::DynoState::Running if row.state == DynoState::Starting => starting(),
+        engine::DynoState::Running => Sight {
+            stage: Stage::Up,
+            since: row.state_changed_at,
+            ended_at: None,
+        },
     }
 }
 
-/// Whether nothing of an ended dyno's log is left to take in. Watching one again for no reason
-/// would keep a one-off dyno from ever being tidied up.
-async fn is_log_read(platform: &Platform, row: &Dyno) -> Result<bool> {
-    if row.attach {
-        return Ok(true);
+fn has_ended(row: &Dyno) -> bool {
+    matches!(row.state, DynoState::Crashed | DynoState::Down)
+}
+
+fn ended(status: i32, is_out_of_memory: bool) -> Stage {
+    Stage::Ended {
+        status,
+        is_out_of_memory,
     }
-    let after = platform.logs.cursor(row.app, row.id).await?;
-    let rest = platform.engine.read_log(row.id, after).await?;
-    Ok(rest.ended && rest.records.is_empty())
 }
 
 /// Writes a dyno's end into its row and the app's log, once.
-async fn record_end(platform: &Platform, row: Dyno, stage: Stage) -> Result<(Dyno, Stage)> {
-    let Stage::Ended {
-        status,
-        is_out_of_memory,
-    } = stage
+async fn record_end(platform: &Platform, row: Dyno, sight: Sight) -> Result<(Dyno, Sight)> {
+    let (
+        Stage::Ended {
+            status,
+            is_out_of_memory,
+        },
+        Some(ended_at),
+    ) = (&sight.stage, sight.ended_at)
     else {
-        return Ok((row, stage));
-    };
-    if matches!(row.state, DynoState::Crashed | DynoState::Down) {
-        return Ok((row, stage));
-    }
-    let is_expected = row.is_retired || row.kind == DynoKind::Release;
-    let state = if is_expected {
-        DynoState::Down
-    } else {
-        DynoState::Crashed
+        return Ok((row, sight));
     };
     let change = system_change(format!("{} ended with status {status}", row.name));
-    let ended = platform
-        .store
-        .set_dyno_state(&change, row.id, state, Some(status))
-        .await?;
-    say_end(platform, &row, state, status, is_out_of_memory).await;
-    Ok((ended, stage))
+    let after = if row.is_retired || row.kind == DynoKind::Release {
+        let state = DynoState::Down;
+        platform
+            .store
+            .set_dyno_state(&change, row.id, state, Some(*status))
+            .await?
+    } else {
+        let was_up_for = match row.state {
+            DynoState::Up => ended_at.since(row.state_changed_at),
+            _ => Duration::ZERO,
+        };
+        let crash_count = next_crash_count(row.crash_count, was_up_for);
+        platform
+            .store
+            .crash_dyno(&change, row.id, *status, crash_count)
+            .await?
+    };
+    say_end(platform, &row, after.state, (*status, *is_out_of_memory)).await;
+    let since = after.state_changed_at;
+    Ok((after, Sight { since, ..sight }))
 }
 
-async fn say_end(
-    platform: &Platform,
-    row: &Dyno,
-    state: DynoState,
-    status: i32,
-    is_out_of_memory: bool,
-) {
+/// Tells the app's log that a dyno ended; `end` is its status, and whether it was for lack of
+/// memory.
+pub(super) async fn say_end(platform: &Platform, row: &Dyno, state: DynoState, end: (i32, bool)) {
+    let (status, is_out_of_memory) = end;
     let name = row.name.as_str();
     let say = |text: String| platform.say(row.app, LogSource::Heroku, name, text);
     if is_out_of_memory {
@@ -141,33 +170,12 @@ async fn say_end(
     } else {
         "starting"
     };
-    let new = if row.kind == DynoKind::Release {
-        "complete"
-    } else {
+    let new = if row.kind == DynoKind::Formation {
         state.as_str()
+    } else {
+        "complete"
     };
     say(format!("State changed from {old} to {new}")).await;
-}
-
-/// One-off dynos are run by `runs`; here only what a restart of the server left is tidied up.
-async fn finish_one_off(platform: &Platform, row: &Dyno, stage: &Stage) -> Result<()> {
-    let Stage::Ended {
-        status,
-        is_out_of_memory,
-    } = stage
-    else {
-        return Ok(());
-    };
-    if platform.watches.contains(row.id) {
-        return Ok(());
-    }
-    say_end(platform, row, DynoState::Down, *status, *is_out_of_memory).await;
-    platform.engine.remove(row.id).await?;
-    platform
-        .store
-        .delete_dyno(&system_change("the command ended"), row.id)
-        .await?;
-    Ok(())
 }
 
 /// How a dyno ended, if it has.

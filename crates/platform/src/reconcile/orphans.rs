@@ -1,41 +1,26 @@
 //! Dynos that run without a row: of deleted apps, or left by a crash between two steps.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use api::ids::DynoId;
+use engine::DynoKind;
 
+use super::gone;
 use crate::{Platform, error::Result};
 
-/// What orphans get to end in good order.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Stops and removes every dyno of the engine that no row explains. Builds are among them: after
-/// a restart no build of this server is under way.
+/// Removes every dyno of the engine that no row explains, in the background. The builder sweeps
+/// up its own.
 pub(super) async fn remove(platform: &Platform) -> Result<()> {
-    let mut known: HashSet<DynoId> = HashSet::new();
-    for app in platform.store.apps().await? {
-        known.extend(
-            platform
-                .store
-                .dynos(app.id)
-                .await?
-                .iter()
-                .map(|dyno| dyno.id),
-        );
-    }
-    for report in platform.engine.list().await? {
-        if known.contains(&report.id) {
-            continue;
+    // The engine is asked first: a dyno has its row before the engine knows it, so one that people
+    // start meanwhile is never taken for an orphan.
+    let reports = platform.engine.list().await?;
+    let rows = platform.store.all_dynos().await?;
+    let known: HashSet<DynoId> = rows.iter().map(|dyno| dyno.id).collect();
+    for report in reports {
+        if report.kind != DynoKind::Build && !known.contains(&report.id) {
+            tracing::info!(dyno = %report.id, name = %report.name, "removing a dyno without a row");
+            gone::remove_dyno(platform, report.app, report.id);
         }
-        tracing::info!(dyno = %report.id, name = %report.name, "removing a dyno without a row");
-        platform.engine.stop(report.id, GRACE).await?;
-        platform.engine.remove(report.id).await?;
-    }
-    if let Err(error) = platform.builder.sweep().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "cannot sweep the builder"
-        );
     }
     Ok(())
 }

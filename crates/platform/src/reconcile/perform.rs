@@ -8,7 +8,7 @@ use api::{
 };
 use engine::EngineError;
 use logs::LogSource;
-use store::{App, Dyno, DynoKind, DynoState, NewDyno, ReleaseOutcome, StoreError};
+use store::{App, Dyno, DynoKind, NewDyno, ReleaseOutcome, StoreError};
 
 use crate::{
     Platform,
@@ -20,6 +20,10 @@ use crate::{
 
 /// How long a retired web dyno's open requests may take before it is stopped all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// Wait after the engine could not stop a dyno.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How a log line about our own fault begins; the cause follows.
+pub(crate) const PLATFORM_ERROR: &str = "Error R99 (Platform error) -> ";
 
 pub(super) async fn step(platform: &Platform, app: &App, step: Step) -> Result<()> {
     match step {
@@ -44,6 +48,7 @@ pub(super) async fn step(platform: &Platform, app: &App, step: Step) -> Result<(
         Step::RecordReleasePhase { release } => record_release_phase(platform, app, release).await,
         Step::Start(dyno) => start(platform, app, dyno).await,
         Step::Retire(dyno) => retire(platform, app, dyno).await,
+        Step::GiveUp(dyno) => give_up(platform, app, dyno).await,
         Step::Stop(dyno) => {
             stop(platform, app, dyno);
             Ok(())
@@ -120,31 +125,54 @@ async fn start(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
     let Some(dyno) = find(platform, app, id).await? else {
         return Ok(());
     };
-    let spec = platform.spec(&dyno).await?;
+    let spec = match platform.spec(&dyno).await {
+        Ok(spec) => spec,
+        Err(error @ Error::Store(StoreError::Database(_) | StoreError::ShuttingDown)) => {
+            return Err(error);
+        }
+        Err(error) => return refuse(platform, &dyno, chain(&error)).await,
+    };
     let text = format!("Starting process with command `{}`", dyno.command);
     platform
         .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
         .await;
     match platform.engine.start(spec).await {
-        Ok(()) | Err(EngineError::AlreadyExists(_)) => {
-            platform.watch(&dyno);
-        }
-        Err(error) => {
-            let cause = chain(&error);
-            tracing::error!(app = %app.name, dyno = %dyno.name, cause, "a dyno did not start");
-            let text = format!("Error R99 (Platform error) -> {cause}");
-            platform
-                .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
-                .await;
-            let change = system_change("the engine could not start it");
-            platform
-                .store
-                .set_dyno_state(&change, id, DynoState::Crashed, Some(1))
-                .await?;
-        }
+        Ok(()) | Err(EngineError::AlreadyExists(_)) => platform.watch(&dyno),
+        Err(error) => return refuse(platform, &dyno, chain(&error)).await,
     }
     platform.nudges.nudge(app.id);
     Ok(())
+}
+
+/// A dyno that cannot be started counts as crashed, so that a pending release fails and a serving
+/// one tries again later.
+async fn refuse(platform: &Platform, dyno: &Dyno, cause: String) -> Result<()> {
+    tracing::error!(app = %dyno.app, dyno = %dyno.name, cause, "a dyno did not start");
+    let text = format!("{PLATFORM_ERROR}{cause}");
+    platform
+        .say(dyno.app, LogSource::Heroku, dyno.name.as_str(), text)
+        .await;
+    let change = system_change("it could not be started");
+    let crash_count = dyno.crash_count.saturating_add(1);
+    platform
+        .store
+        .crash_dyno(&change, dyno.id, 1, crash_count)
+        .await?;
+    platform.nudges.nudge(dyno.app);
+    Ok(())
+}
+
+async fn give_up(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    if let Some(dyno) = find(platform, app, id).await? {
+        let text = format!(
+            "Error R10 (Boot timeout) -> Web process did not answer on $PORT within {} seconds of launch",
+            platform.settings.boot_timeout.as_secs()
+        );
+        platform
+            .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
+            .await;
+    }
+    retire(platform, app, id).await
 }
 
 async fn retire(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
@@ -158,26 +186,35 @@ async fn retire(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
 
 /// Stops a retired dyno in the background: its open requests first, then SIGTERM, then SIGKILL.
 fn stop(platform: &Platform, app: &App, id: DynoId) {
-    if !platform.stopping.begin(id) {
+    let Some(claim) = platform.stopping.take(id) else {
         return;
-    }
+    };
     let (platform, app) = (platform.clone(), app.clone());
     tokio::spawn(async move {
-        if let Ok(Some(dyno)) = find(&platform, &app, id).await {
-            if dyno.kind == DynoKind::Formation && dyno.process_type.is_web() {
-                drain(&platform, id).await;
-            }
-            let text = "Stopping all processes with SIGTERM";
-            platform
-                .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
-                .await;
-            if let Err(error) = platform.engine.stop(id, platform.settings.stop_grace).await {
-                tracing::warn!(dyno = %id, error = &error as &dyn std::error::Error, "cannot stop a dyno");
-            }
+        if let Err(error) = drain_and_stop(&platform, &app, id).await {
+            tracing::warn!(dyno = %id, error = &error as &dyn std::error::Error, "cannot stop a dyno");
+            tokio::time::sleep(PAUSE_AFTER_ERROR).await;
         }
-        platform.stopping.end(id);
+        drop(claim);
         platform.nudges.nudge(app.id);
     });
+}
+
+async fn drain_and_stop(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    let Some(dyno) = find(platform, app, id).await? else {
+        return Ok(());
+    };
+    if dyno.kind == DynoKind::Formation && dyno.process_type.is_web() {
+        drain(platform, id).await;
+    }
+    let text = "Stopping all processes with SIGTERM";
+    platform
+        .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
+        .await;
+    match platform.engine.stop(id, platform.settings.stop_grace).await {
+        Ok(_) | Err(EngineError::UnknownDyno(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn drain(platform: &Platform, dyno: DynoId) {
@@ -189,26 +226,46 @@ async fn drain(platform: &Platform, dyno: DynoId) {
 
 async fn forget(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
     // Its last lines are still being read: the reader nudges when it is done.
-    if platform.watches.contains(id) {
+    if platform.watches.following_since(id).is_some() {
         return Ok(());
+    }
+    if !platform.watches.is_done(id) {
+        match platform.engine.inspect(id).await {
+            Ok(report) if report.state == engine::DynoState::Running => {
+                stop(platform, app, id);
+                return Ok(());
+            }
+            // Its end is on record, but a former server may not have read all its lines.
+            Ok(_) => {
+                if let Some(dyno) = find(platform, app, id).await? {
+                    platform.watch(&dyno);
+                }
+                return Ok(());
+            }
+            Err(EngineError::UnknownDyno(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     platform.engine.remove(id).await?;
     platform
         .store
         .delete_dyno(&system_change("it has ended"), id)
         .await?;
+    platform.watches.forget(id);
     platform.nudges.nudge(app.id);
     Ok(())
 }
 
 async fn succeed(platform: &Platform, app: &App, id: ReleaseId) -> Result<()> {
     let change = system_change("its dynos answer");
-    match platform
-        .store
-        .finish_release(&change, id, &ReleaseOutcome::Succeeded)
-        .await
-    {
-        Ok(_) | Err(StoreError::Stale { .. }) => {}
+    let outcome = ReleaseOutcome::Succeeded;
+    match platform.store.finish_release(&change, id, &outcome).await {
+        Ok(_) => {}
+        Err(StoreError::Stale { .. }) => {
+            // Either it is finished, which makes this do nothing, or a newer one is live.
+            let message = "A newer release went live before it.".to_owned();
+            finish_failed(platform, id, message).await?;
+        }
         Err(error) => return Err(error.into()),
     }
     platform.nudges.nudge(app.id);
@@ -220,17 +277,18 @@ async fn fail(platform: &Platform, app: &App, id: ReleaseId, failure: Failure) -
     platform
         .say(app.id, LogSource::Heroku, "release", first_line(&message))
         .await;
-    let outcome = ReleaseOutcome::Failed { message };
-    match platform
-        .store
-        .finish_release(&system_change("it did not boot"), id, &outcome)
-        .await
-    {
-        Ok(_) | Err(StoreError::Stale { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    finish_failed(platform, id, message).await?;
     platform.nudges.nudge(app.id);
     Ok(())
+}
+
+async fn finish_failed(platform: &Platform, id: ReleaseId, message: String) -> Result<()> {
+    let outcome = ReleaseOutcome::Failed { message };
+    let change = system_change("it cannot go live");
+    match platform.store.finish_release(&change, id, &outcome).await {
+        Ok(_) | Err(StoreError::Stale { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn first_line(text: &str) -> String {

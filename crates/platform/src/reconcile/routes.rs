@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use api::{
@@ -25,6 +26,11 @@ use crate::{
         routes::{RouteInputs, routes},
     },
 };
+
+/// How often an app is looked at before the first table goes out without it.
+const FIRST_LOOKS: u32 = 3;
+/// Wait between two such looks.
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The routes as last published.
 #[derive(Debug)]
@@ -84,14 +90,31 @@ impl RouteBook {
     }
 }
 
-/// Computes the whole table once and publishes it; later changes go out one by one.
+/// Computes the whole table once and publishes it; later changes go out one by one. An app that
+/// cannot be looked at is tried again a few times, and must not keep the others from being served.
 pub(super) async fn publish_all(platform: &Platform) -> Result<()> {
-    for app in platform.store.apps().await? {
-        let state = gather(platform, &app).await?;
-        publish(platform, &app, &state).await?;
+    let mut apps = platform.store.apps().await?;
+    for attempt in 1..=FIRST_LOOKS {
+        let mut failed = Vec::new();
+        for app in apps {
+            if let Err(error) = look_and_publish(platform, &app).await {
+                tracing::error!(app = %app.name, attempt, error = &error as &dyn std::error::Error, "cannot tell an app's routes");
+                failed.push(app);
+            }
+        }
+        if failed.is_empty() {
+            break;
+        }
+        apps = failed;
+        tokio::time::sleep(PAUSE_BETWEEN_LOOKS).await;
     }
     platform.route_book.complete(&platform.feed);
     Ok(())
+}
+
+async fn look_and_publish(platform: &Platform, app: &App) -> Result<()> {
+    let state = gather(platform, app).await?;
+    publish(platform, app, &state).await
 }
 
 /// Publishes one app's routes if they have changed.
