@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use engine_local::LocalEngine;
 use rustix::process::{Pid, Signal, kill_process};
 use shim::files::{self, State};
 
-use crate::support::{Platform, config, shell, soon, until};
+use crate::support::{Platform, SERVER_DATA, config, shell, soon, until};
 
 /// Counts for ever, one line each.
 const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
@@ -160,10 +160,34 @@ async fn what_belongs_to_no_dyno_is_swept() {
 
 /// The name of the test that a child process runs as the server to be killed.
 const SERVER: &str = "adoption::as_the_server_to_be_killed";
-/// Where that child finds its data directory.
-const SERVER_DATA: &str = "ENGINE_LOCAL_TEST_DATA";
+/// Set for a child that starts one dyno after the other.
+const SERVER_IS_BUSY: &str = "ENGINE_LOCAL_TEST_BUSY";
 
-/// Does nothing unless it is the child process of the test below.
+/// A server in a process of its own, for as long as this is kept.
+struct Server(Child);
+
+impl Server {
+    fn start(platform: &Platform, is_busy: bool) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", SERVER])
+            .env(SERVER_DATA, platform.data.path())
+            .stdout(Stdio::null());
+        if is_busy {
+            command.env(SERVER_IS_BUSY, "1");
+        }
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Does nothing unless it is the child process of the tests below.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_the_server_to_be_killed() {
     let Some(data) = std::env::var_os(SERVER_DATA) else {
@@ -171,6 +195,11 @@ async fn as_the_server_to_be_killed() {
     };
     let engine = LocalEngine::open(config(Path::new(&data))).await.unwrap();
     engine.start(shell(COUNT)).await.unwrap();
+    while std::env::var_os(SERVER_IS_BUSY).is_some() {
+        let start = || engine.start(shell("exec sleep 1000"));
+        let (one, two) = tokio::join!(start(), start());
+        one.and(two).unwrap();
+    }
     std::future::pending::<()>().await;
 }
 
@@ -178,20 +207,14 @@ async fn as_the_server_to_be_killed() {
 async fn a_killed_server_costs_no_dyno_and_no_line() {
     let mut platform = Platform::open().await;
     platform.engine = open_elsewhere().await.0;
-    let mut server = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", SERVER])
-        .env(SERVER_DATA, platform.data.path())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let server = Server::start(&platform, false);
     let dynos = platform.data.path().join("run/dynos");
     let found = || {
         let entry = fs::read_dir(&dynos).unwrap().next()?.unwrap().path();
         entry.join(files::STATE).exists().then_some(entry)
     };
     until("a dyno runs", || found().is_some()).await;
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     let log = found().unwrap().join(files::LOG);
     let length = || {
         fs::read_dir(&log)
@@ -211,4 +234,34 @@ async fn a_killed_server_costs_no_dyno_and_no_line() {
     let lines = platform.lines(id).await;
     let expected: Vec<String> = (1..=lines.len()).map(|number| number.to_string()).collect();
     assert!(lines == expected && lines.len() > 5, "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_while_it_starts_dynos_leaves_whole_ones() {
+    let mut platform = Platform::open().await;
+    platform.engine = open_elsewhere().await.0;
+    let dynos = platform.data.path().join("run/dynos");
+    let started = || {
+        let entries = fs::read_dir(&dynos).unwrap();
+        entries
+            .filter(|entry| entry.as_ref().unwrap().path().join(files::STATE).exists())
+            .count()
+    };
+    for round in 1..=4 {
+        let before = started();
+        let server = Server::start(&platform, true);
+        until("dynos run", || started() >= before + round).await;
+        drop(server);
+        platform.reopen().await;
+        let reports = platform.engine.list().await.unwrap();
+        assert!(
+            reports
+                .iter()
+                .all(|report| report.state == DynoState::Running),
+            "{reports:?}"
+        );
+        let directories = fs::read_dir(&dynos).unwrap().count();
+        assert_eq!((reports.len(), started()), (directories, directories));
+        platform.engine = open_elsewhere().await.0;
+    }
 }
