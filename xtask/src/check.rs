@@ -53,7 +53,11 @@ pub(crate) fn run(_: &[String]) -> Result<()> {
                 "--no-deps",
                 "--document-private-items",
             ])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            // Our readers are developers: what is private is documented, and may be linked to.
+            .env(
+                "RUSTDOCFLAGS",
+                "-D warnings -A rustdoc::private_intra_doc_links",
+            ),
     )?;
     let mut skipped = Vec::new();
     for (program, arguments) in OPTIONAL {
