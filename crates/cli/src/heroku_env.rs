@@ -93,6 +93,8 @@ fn variables(ready: &Ready, with_key: bool) -> Vec<(String, String)> {
     }
     variables.push(("DISABLE_TELEMETRY", "true".to_owned()));
     variables.push(("HEROKU_SKIP_NEW_VERSION_CHECK", "true".to_owned()));
+    // Otherwise each call may leave a process behind that asks the CLI's makers for a newer one.
+    variables.push(("HEROKU_DISABLE_AUTOUPDATE", "true".to_owned()));
     if with_key {
         variables.push(("HEROKU_API_KEY", ready.admin_token.clone()));
         if !is_local {
