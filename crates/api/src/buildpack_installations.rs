@@ -32,6 +32,7 @@ pub struct BuildpackUpdates {
 /// One entry of [`BuildpackUpdates`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildpackUpdate {
-    /// Name or URL.
+    /// Name or URL. The CLI leaves it out for a name that the registry does not know.
+    #[serde(default)]
     pub buildpack: String,
 }

@@ -68,7 +68,7 @@ fn location(text: &str) -> Result<String> {
     } else {
         Err(Error::Invalid {
             message: format!(
-                "`{text}` is not a buildpack: give a name such as heroku/python or an https URL"
+                "`{text}` is not a known buildpack: give a name such as heroku/python or an https URL"
             ),
         })
     }

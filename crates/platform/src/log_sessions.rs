@@ -91,7 +91,7 @@ impl Platform {
             resource: "log_session",
             name: String::new(),
         };
-        if secret != self.settings.secret_for("log-session", session) {
+        if !self.settings.is_secret_for("log-session", session, secret) {
             return Err(missing());
         }
         let json = URL_SAFE_NO_PAD.decode(session).map_err(|_| missing())?;

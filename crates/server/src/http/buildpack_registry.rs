@@ -24,6 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/buildpacks", Action::ReadPublic, list),
         Route::get("/buildpacks/{name}", Action::ReadPublic, show),
+        Route::get("/buildpacks/{name}/readme", Action::ReadPublic, readme),
         Route::get(
             "/buildpacks/{name}/revisions",
             Action::ReadPublic,
@@ -44,12 +45,19 @@ async fn show(Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
     Ok(Json(body(find(&name)?)))
 }
 
+async fn readme(Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
+    let (_, _, description) = find(&name)?;
+    let content = format!("{description}. Built into this platform.");
+    Ok(Json(json!({ "encoding": "utf8", "content": content })))
+}
+
 async fn revisions(Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
     find(&name)?;
     Ok(Json(json!([{
         "release": env!("CARGO_PKG_VERSION"),
         "created_at": "2026-01-01T00:00:00Z",
         "status": "published",
+        "license": "Apache-2.0",
     }])))
 }
 
@@ -88,7 +96,7 @@ fn body((space, name, description): &(&str, &str, &str)) -> Value {
         "description": description,
         "blob_url": format!("urn:buildpack:{space}/{name}"),
         "logo": null,
-        "support": { "method": "unsupported" },
+        "support": { "method": "operator", "address": "Whoever runs this platform" },
         "source": { "type": "built-in" },
     })
 }

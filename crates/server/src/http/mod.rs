@@ -160,6 +160,7 @@ mod tests {
         GET /auth/cli/{id}
         GET /buildpacks
         GET /buildpacks/{name}
+        GET /buildpacks/{name}/readme
         GET /buildpacks/{name}/revisions
         GET /logs/{session}/{secret}
         GET /sources/{source}/{secret}

@@ -41,7 +41,10 @@ async fn read(
     Path((id, secret)): Path<(Uuid, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    if secret != platform.settings().secret_for("stream", &id.to_string()) {
+    if !platform
+        .settings()
+        .is_secret_for("stream", &id.to_string(), &secret)
+    {
         return Err(Refusal::Unknown("stream"));
     }
     let offset = last_event(&headers)

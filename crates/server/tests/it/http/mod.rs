@@ -3,6 +3,7 @@
 
 mod apps;
 mod authorizations;
+mod client;
 mod dynos;
 mod edge;
 mod harness;

@@ -1,9 +1,10 @@
 //! Releases: deploy, list the newest, roll back.
 
-use http::StatusCode;
+use axum::body::Body;
+use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::harness::Harness;
+use super::harness::{Harness, path_of};
 
 #[tokio::test]
 async fn releases_are_numbered_listed_and_rolled_back() {
@@ -65,4 +66,34 @@ async fn a_slug_shows_what_was_built() {
     harness.app("other").await;
     let elsewhere = harness.get(&format!("/apps/other/slugs/{}", slug.id)).await;
     assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_output_of_a_release_phase_is_waited_for_and_followed() {
+    let harness = Harness::start().await;
+    harness.app("example").await;
+    let types = [
+        ("web", "serve"),
+        ("release", "sleep 0.1; print migrating; exit 0"),
+    ];
+    let slug = harness.slug("example", &types).await;
+    let release = harness
+        .post("/apps/example/releases", json!({ "slug": slug.id }))
+        .await
+        .json();
+    assert_eq!(release["status"], "pending");
+    let path = path_of(&release["output_stream_url"]);
+    let request = Request::get(&path).body(Body::empty()).unwrap();
+    assert_eq!(harness.send(request).await.text, "migrating\n");
+    let events = |last: &str| {
+        let request = Request::get(&path).header("accept", "text/event-stream");
+        request
+            .header("last-event-id", last)
+            .body(Body::empty())
+            .unwrap()
+    };
+    let all = harness.send(events("0")).await.text;
+    assert!(all.ends_with("id: 10\ndata: migrating\n\n"), "{all}");
+    let rest = harness.send(events("10")).await.text;
+    assert!(!rest.contains("data:"), "{rest}");
 }
