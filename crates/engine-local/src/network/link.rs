@@ -19,6 +19,7 @@ use rtnetlink::{
     packet_route::{
         address::AddressAttribute,
         link::{InfoData, InfoVeth},
+        route::{RouteAttribute, RouteMetric, RouteScope},
     },
 };
 use rustix::{
@@ -70,9 +71,27 @@ async fn make_both_ends(host: &Handle, plan: &LinkPlan) -> io::Result<()> {
         .spawn(move || done.send(make_inside(&inside)))?;
     result.await.map_err(io::Error::other)??;
     restrict_host_end(&plan.interface)?;
-    raise(host, &plan.interface, plan.host_address)
+    let index = raise(host, &plan.interface, plan.host_address).await?;
+    acknowledge_at_once(host, index, plan).await
+}
+
+/// Has the host acknowledge each packet of the dyno as it comes. An app that writes an answer in
+/// two pieces is otherwise held back 40 ms by its own Nagle's algorithm (RFC 896), which waits for
+/// an acknowledgement that the host delays.
+async fn acknowledge_at_once(host: &Handle, index: u32, plan: &LinkPlan) -> io::Result<()> {
+    let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(plan.dyno_address, 32)
+        .pref_source(plan.host_address)
+        .output_interface(index)
+        .scope(RouteScope::Link)
+        .build();
+    let metrics = RouteAttribute::Metrics(vec![RouteMetric::QuickAck(1)]);
+    route.attributes.push(metrics);
+    host.route()
+        .add(route)
+        .execute()
         .await
-        .map(drop)
+        .map_err(io::Error::other)
 }
 
 /// Removes the link, then the namespace; what is not there is as good as removed.
