@@ -40,12 +40,7 @@ impl Load {
             let (host, path) = (host.to_owned(), path.to_owned());
             load.clients.push(std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let failure = match http::get(address, &host, &path) {
-                        Ok(answer) if answer.status == 200 => None,
-                        Ok(answer) => Some(format!("status {}: {}", answer.status, answer.body)),
-                        Err(error) => Some(error.to_string()),
-                    };
-                    if let Some(failure) = failure {
+                    if let Err(failure) = request(address, &host, &path) {
                         failures.lock().expect("no client panics").push(failure);
                     }
                     done.fetch_add(1, Ordering::Relaxed);
@@ -85,5 +80,14 @@ impl Load {
             failures.iter().take(3).collect::<Vec<_>>()
         );
         count
+    }
+}
+
+/// One request; anything but 200 is a failure.
+fn request(address: SocketAddr, host: &str, path: &str) -> Result<(), String> {
+    match http::get(address, host, path) {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        Ok(answer) => Err(format!("status {}: {}", answer.status, answer.body)),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -16,6 +16,10 @@ pub struct Output {
     pub stderr: String,
 }
 
+#[expect(
+    clippy::return_self_not_must_use,
+    reason = "a check is often all that is wanted"
+)]
 impl Output {
     /// Fails the test unless the program ended well.
     #[track_caller]

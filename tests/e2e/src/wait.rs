@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The longest any test waits for one thing: builds on a busy machine included.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Polls until `ready` gives something.
 ///

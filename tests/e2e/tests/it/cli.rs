@@ -141,12 +141,12 @@ fn ps_shows_scales_restarts_and_stops() {
     let names = |wanted: &[&str]| {
         until(&format!("{wanted:?} are up"), || {
             let dynos = app.dynos();
-            let up = |name: &&str| {
+            let up = |name: &str| {
                 dynos
                     .iter()
-                    .any(|dyno| dyno["name"] == **name && dyno["state"] == "up")
+                    .any(|dyno| dyno["name"] == name && dyno["state"] == "up")
             };
-            (dynos.len() == wanted.len() && wanted.iter().all(|name| up(&name))).then_some(dynos)
+            (dynos.len() == wanted.len() && wanted.iter().all(|name| up(name))).then_some(dynos)
         })
     };
     let before = names(&["web.1", "web.2", "worker.1"]);
