@@ -40,9 +40,8 @@ impl Load {
             let (host, path) = (host.to_owned(), path.to_owned());
             load.clients.push(std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(failure) = request(address, &host, &path) {
-                        failures.lock().expect("no client panics").push(failure);
-                    }
+                    let failure = request(address, &host, &path).err();
+                    failures.lock().expect("no client panics").extend(failure);
                     done.fetch_add(1, Ordering::Relaxed);
                     wait::pause(PAUSE);
                 }
