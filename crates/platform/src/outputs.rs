@@ -37,10 +37,35 @@ pub struct Outputs {
 /// Writes one output; the output ends when this is dropped.
 #[derive(Debug)]
 pub struct OutputWriter {
-    outputs: Outputs,
-    id: Uuid,
     file: File,
     length: u64,
+    listing: Listing,
+}
+
+/// Says that an output is being written, until dropped.
+#[derive(Debug)]
+struct Listing {
+    outputs: Outputs,
+    id: Uuid,
+}
+
+impl Listing {
+    fn new(outputs: &Outputs, id: Uuid) -> Self {
+        outputs
+            .lock()
+            .entry(id)
+            .or_insert_with(|| watch::channel(0).0);
+        Self {
+            outputs: outputs.clone(),
+            id,
+        }
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        self.outputs.lock().remove(&self.id);
+    }
 }
 
 impl Outputs {
@@ -63,6 +88,18 @@ impl Outputs {
 
     /// Starts or continues the output of a build or release.
     pub async fn write(&self, id: Uuid) -> Result<OutputWriter> {
+        // Known to be open before there is a file: a reader takes a file without a writer for
+        // complete.
+        let listing = Listing::new(self, id);
+        let (file, length) = self.open_file(id).await?;
+        Ok(OutputWriter {
+            file,
+            length,
+            listing,
+        })
+    }
+
+    async fn open_file(&self, id: Uuid) -> Result<(File, u64)> {
         let path = self.path(id);
         let failed = |source| Error::File {
             step: "write",
@@ -76,15 +113,7 @@ impl Outputs {
             .await
             .map_err(failed)?;
         let length = file.metadata().await.map_err(failed)?.len();
-        self.lock()
-            .entry(id)
-            .or_insert_with(|| watch::channel(length).0);
-        Ok(OutputWriter {
-            outputs: self.clone(),
-            id,
-            file,
-            length,
-        })
+        Ok((file, length))
     }
 
     /// The output from byte `offset` on, to its end; nothing if there is none.
@@ -136,23 +165,17 @@ impl OutputWriter {
     pub async fn line(&mut self, text: &str) -> Result<()> {
         let failed = |source| Error::File {
             step: "write",
-            path: self.outputs.path(self.id),
+            path: self.listing.outputs.path(self.listing.id),
             source,
         };
         let line = format!("{text}\n");
         self.file.write_all(line.as_bytes()).await.map_err(failed)?;
         self.file.flush().await.map_err(failed)?;
         self.length += line.len() as u64;
-        if let Some(length) = self.outputs.lock().get(&self.id) {
+        if let Some(length) = self.listing.outputs.lock().get(&self.listing.id) {
             length.send_replace(self.length);
         }
         Ok(())
-    }
-}
-
-impl Drop for OutputWriter {
-    fn drop(&mut self) {
-        self.outputs.lock().remove(&self.id);
     }
 }
 

@@ -275,6 +275,16 @@ fn a_crashed_dyno_is_started_again_after_a_growing_wait() {
 }
 
 #[test]
+fn a_serving_dyno_that_never_answers_is_given_up() {
+    let current = release(1, &["web"]);
+    let slow = dyno(&current, "web.1", Stage::Starting);
+    let state = with(app(Some(&current), None), &[&slow]);
+    let due = Time::default().after(BOOT);
+    assert_eq!(plan(&state, Time::default()).wake_at, Some(due));
+    assert_eq!(plan(&state, due).steps, [Step::GiveUp(slow.id)]);
+}
+
+#[test]
 fn a_resized_type_is_replaced() {
     let current = release(1, &["web"]);
     let small = dyno(&current, "web.1", Stage::Up);
