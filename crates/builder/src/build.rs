@@ -106,6 +106,7 @@ pub struct Swept {
 pub struct Builder {
     workshop: Workshop,
     config: BuilderConfig,
+    host_vars: Arc<BTreeMap<String, String>>,
     running: Arc<Mutex<BTreeSet<BuildId>>>,
 }
 
@@ -123,6 +124,7 @@ impl Builder {
         Self {
             workshop,
             config,
+            host_vars: Arc::default(),
             running: Arc::default(),
         }
     }
@@ -131,6 +133,15 @@ impl Builder {
     #[must_use]
     pub fn with_memory(mut self, memory_bytes: u64) -> Self {
         self.workshop.memory_bytes = memory_bytes;
+        self
+    }
+
+    /// The same builder with the host's settings of where packages come from:
+    /// `NPM_CONFIG_REGISTRY` and `PIP_INDEX_URL`, the latter for the builder's own tools. An app's
+    /// settings come first; other variables are not looked at.
+    #[must_use]
+    pub fn with_host_vars(mut self, vars: BTreeMap<String, String>) -> Self {
+        self.host_vars = Arc::new(vars);
         self
     }
 
@@ -239,6 +250,7 @@ impl Builder {
             execution.output.heading(&title).await;
             let context = buildpacks::Context {
                 request: &request,
+                host_vars: &self.host_vars,
                 now: self.config.clock.now(),
             };
             let done = plan.steps.len();

@@ -34,8 +34,8 @@ use crate::{
 const STEP_PIDS: u32 = 4096;
 /// A build's share of processor time; one standard dyno has 100.
 const STEP_CPU_WEIGHT: u16 = 20;
-/// How long what a catalogue says is taken as true.
-const CATALOGUE_TTL: Duration = Duration::from_hours(24);
+/// How long a list of versions is taken as true.
+pub(crate) const CATALOGUE_TTL: Duration = Duration::from_hours(24);
 /// Longest catalogue, in bytes.
 const MAX_CATALOGUE_BYTES: u64 = 16 * 1024 * 1024;
 /// Where a catalogue step leaves its answer, below `/app`.
@@ -124,13 +124,14 @@ impl Execution {
         Ok(())
     }
 
-    /// The answer of a step that looks something up outside, asked at most once a day; an old
-    /// answer is better than none.
+    /// The answer of a step that looks something up outside, asked again when it is too old; an
+    /// old answer is better than none.
     pub(crate) async fn catalogue<T: Serialize + DeserializeOwned>(
         &mut self,
-        (name, now): (&str, Time),
+        question: Question<'_>,
         step: &Step,
     ) -> Result<T, BuildError> {
+        let Question { name, now, ttl } = question;
         let path = self
             .workshop
             .runtimes
@@ -139,7 +140,7 @@ impl Execution {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match known {
-            Some(known) if now.since(known.at) < CATALOGUE_TTL => return Ok(known.answer),
+            Some(known) if now.since(known.at) < ttl => return Ok(known.answer),
             _ => {}
         }
         match (self.ask::<T>(step).await, known) {
@@ -338,6 +339,16 @@ impl Execution {
         }
         Ok(binds)
     }
+}
+
+/// Something to look up outside; all builds of the machine share the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    /// Tells it from others, and names its file.
+    pub(crate) name: &'a str,
+    pub(crate) now: Time,
+    /// How long an answer is taken as true.
+    pub(crate) ttl: Duration,
 }
 
 /// A catalogue's answer and when it was given.

@@ -62,7 +62,8 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
     });
     let store = store.await.context("cannot open the database")?;
     let engine: Arc<dyn Engine> = open_engine(config).await?;
-    let builder = Builder::new(Arc::clone(&engine), builder_config(config, &clock));
+    let builder = Builder::new(Arc::clone(&engine), builder_config(config, &clock))
+        .with_host_vars(config.host_variables.clone());
     builder
         .sweep()
         .await

@@ -48,6 +48,8 @@ pub(crate) enum Buildpack {
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a BuildRequest,
+    /// The host's own settings of where packages come from.
+    pub(crate) host_vars: &'a BTreeMap<String, String>,
     pub(crate) now: Time,
 }
 
@@ -216,6 +218,16 @@ fn base_env(stack: &str) -> BTreeMap<String, String> {
         .into()
 }
 
+/// The environment of steps that fetch the builder's own tools from the Python package index.
+fn tool_env(context: &Context<'_>) -> BTreeMap<String, String> {
+    const INDEX: &str = "PIP_INDEX_URL";
+    let mut env = base_env(context.request.stack.as_str());
+    if let Some(url) = context.host_vars.get(INDEX) {
+        env.insert(INDEX.to_owned(), url.clone());
+    }
+    env
+}
+
 /// The config vars that a package manager may look at: those that begin with one of `prefixes`,
 /// and those whose name is written as `${NAME}` in one of `texts`.
 fn package_vars(
@@ -265,6 +277,12 @@ fn script(interpreter: &str, text: &str, arguments: &[&str]) -> Vec<String> {
     }
     command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
     command
+}
+
+/// A short name for a text, for names of catalogues.
+fn hash(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    crate::archive::hex(&Sha256::digest(text)[..8])
 }
 
 fn lines(texts: &[&str]) -> Vec<String> {

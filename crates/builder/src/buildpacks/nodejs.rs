@@ -5,25 +5,25 @@
 //! nothing is installed or pruned again while the lock file stays the same. Read [`plan`] first.
 
 mod package;
+mod registry;
 mod tools;
 
 use std::collections::BTreeMap;
 
 use self::{
     package::{Installer, Package},
+    registry::Registries,
     tools::{Catalogue, Tools},
 };
 use crate::{
-    buildpacks::{Context, Extended, Line, app_env, base_env, lines, package_vars, script},
+    buildpacks::{Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script},
     error::BuildError,
-    execute::{CATALOGUE_FILE, Execution},
+    execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
     plan::{BuildPlan, Cache, LayerRef, Step},
     source_tree::SourceTree,
 };
 
 const HOME: &str = "/app/.heroku/node";
-/// Where packages are fetched from unless the app's config says otherwise; npm's own default.
-const DEFAULT_REGISTRY: &str = "https://registry.example";
 
 const CATALOGUE: &str = include_str!("scripts/node_catalogue.py");
 const INSTALL_TOOLS: &str = include_str!("scripts/node_install.py");
@@ -41,40 +41,31 @@ pub(super) async fn plan(
     plan: &mut BuildPlan,
 ) -> Result<Extended, BuildError> {
     let package = Package::read(&execution.tree)?;
-    let registry = registry(&context.request.config_vars);
-    let mut name = format!("node-{}", std::env::consts::ARCH);
-    if registry != DEFAULT_REGISTRY {
-        // Another registry may have other versions under the same names.
-        name = format!("{name}-{}", hash(registry));
-    }
+    let registries = registry::find(context, execution).await?;
+    let addresses = registries.of_tools.join(" ");
+    // Another registry may have other versions under the same names.
+    let question = Question {
+        name: &format!("node-{}-{}", std::env::consts::ARCH, hash(&addresses)),
+        now: context.now,
+        ttl: CATALOGUE_TTL,
+    };
     let catalogue: Catalogue = execution
-        .catalogue((&name, context.now), &catalogue_step(context, registry))
+        .catalogue(question, &catalogue_step(context, &addresses))
         .await?;
     let tools = Tools::choose(&package, &catalogue)?;
     let app = App {
         context,
         package,
+        registries,
         tools,
     };
     app.extend(&execution.tree, plan);
     Ok(app.extended())
 }
 
-fn hash(text: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    crate::archive::hex(&Sha256::digest(text)[..8])
-}
-
-fn registry(vars: &BTreeMap<String, String>) -> &str {
-    ["npm_config_registry", "NPM_CONFIG_REGISTRY"]
-        .iter()
-        .find_map(|name| vars.get(*name))
-        .map_or(DEFAULT_REGISTRY, |url| url.trim_end_matches('/'))
-}
-
-fn catalogue_step(context: &Context<'_>, registry: &str) -> Step {
+fn catalogue_step(context: &Context<'_>, registries: &str) -> Step {
     let output = format!("/app/{CATALOGUE_FILE}");
-    let mut arguments = vec![output.as_str(), registry];
+    let mut arguments = vec![output.as_str(), registries];
     arguments.extend(tools::packages());
     let mut step = Step::run("node-versions", script("python3", CATALOGUE, &arguments));
     step.heading = vec!["Looking up available Node.js versions".to_owned()];
@@ -90,6 +81,7 @@ fn catalogue_step(context: &Context<'_>, registry: &str) -> Step {
 struct App<'a> {
     context: &'a Context<'a>,
     package: Package,
+    registries: Registries,
     tools: Tools,
 }
 
@@ -324,6 +316,7 @@ impl App<'_> {
         env.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let path = format!("{HOME}/bin:{}:/app/node_modules/.bin", super::STACK_PATH);
         env.insert("PATH".to_owned(), path);
+        env.extend(self.registry_setting());
         env.extend(package_vars(
             &self.context.request.config_vars,
             &prefixes,
@@ -332,6 +325,12 @@ impl App<'_> {
         // What is pruned is decided by the plan, not by npm.
         env.remove("NPM_CONFIG_PRODUCTION");
         env
+    }
+
+    /// Tells package managers the host's registry, where it counts.
+    fn registry_setting(&self) -> Option<(String, String)> {
+        let url = self.registries.of_host.as_ref()?;
+        Some(("npm_config_registry".to_owned(), url.clone()))
     }
 
     /// Runs a script of package.json; it may write anywhere, and runs in every build.
@@ -354,6 +353,7 @@ impl App<'_> {
         step.env = app_env(self.context, plan);
         step.env
             .insert("npm_config_update_notifier".to_owned(), "false".to_owned());
+        step.env.extend(self.registry_setting());
         step.is_reusable = false;
         step.advice = vec![format!(
             "The `{name}` script of package.json failed; see the output above."
@@ -370,6 +370,7 @@ impl App<'_> {
         step.heading = vec!["Pruning devDependencies".to_owned()];
         step.upon.clone_from(&plan.slug);
         step.env = app_env(self.context, plan);
+        step.env.extend(self.registry_setting());
         step.caches = vec![Cache {
             name: "node".to_owned(),
         }];

