@@ -46,8 +46,11 @@ pub struct StackManifest {
     pub name: StackName,
     /// When it was built.
     pub built_at: Time,
-    /// The mirror its packages came from.
+    /// The mirror its packages came from; empty if its own package sources do not tell.
     pub mirror: String,
+    /// Where its security updates came from; `None` if no source of them was known.
+    #[serde(default)]
+    pub security_mirror: Option<String>,
     /// Installed packages with their versions, in order of name.
     pub packages: Vec<StackPackage>,
 }
@@ -65,7 +68,7 @@ pub struct StackPackage {
 #[derive(Clone, Debug, Default)]
 pub struct StackOptions {
     /// Base address of a Debian mirror, such as `http://mirror.example/debian`; otherwise the
-    /// mirror of the host's own package sources is used.
+    /// mirror of the host's own package sources is used, or else the one mmdebstrap knows.
     pub mirror: Option<String>,
     /// Tells when the stack was built.
     pub clock: Clock,
@@ -157,9 +160,9 @@ pub async fn build_with(
     let partial = stacks.join(format!(".{name}.partial"));
     tree::remove(&partial).map_err(host("remove what was half built", &partial))?;
     let mirror = sources::find(options.mirror.as_deref())?;
-    progress(&format!("Building stack {name} from {}", mirror.main));
-    bootstrap(name, &mirror, &partial, &mut progress).await?;
-    let finished = finish(&partial, name, &mirror, &options.clock)?;
+    announce(name, mirror.as_ref(), &mut progress);
+    bootstrap(name, mirror.as_ref(), &partial, &mut progress).await?;
+    let finished = finish(&partial, name, &options.clock)?;
     let root = directory(cache, name);
     fs::rename(&partial, &root).map_err(host("put the stack into place", &root))?;
     progress(&format!(
@@ -168,6 +171,17 @@ pub async fn build_with(
         finished.packages.len()
     ));
     Ok(root)
+}
+
+fn announce(name: &StackName, mirror: Option<&sources::Mirror>, progress: &mut impl FnMut(&str)) {
+    let Some(mirror) = mirror else {
+        progress(&format!("Building stack {name} from Debian's own mirror"));
+        return;
+    };
+    progress(&format!("Building stack {name} from {}", mirror.main));
+    if mirror.security.is_none() {
+        progress("The host names no source of Debian's security updates: the stack has none");
+    }
 }
 
 fn directory(cache: &Path, name: &StackName) -> PathBuf {
@@ -200,12 +214,12 @@ async fn lock(path: &Path, progress: &mut impl FnMut(&str)) -> Result<File, Stac
 /// Runs mmdebstrap into `target`.
 async fn bootstrap(
     name: &StackName,
-    mirror: &sources::Mirror,
+    mirror: Option<&sources::Mirror>,
     target: &Path,
     progress: &mut (impl FnMut(&str) + Send),
 ) -> Result<(), StackError> {
     let mut child = Command::new("mmdebstrap")
-        .args(packages::bootstrap_arguments(target))
+        .args(packages::bootstrap_arguments(target, mirror.is_some()))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -213,7 +227,8 @@ async fn bootstrap(
         .spawn()
         .map_err(StackError::NoBootstrap)?;
     let talk = host("talk to mmdebstrap", target);
-    let last = converse(&mut child, &mirror.source_list(), progress)
+    let source_list = mirror.map(sources::Mirror::source_list).unwrap_or_default();
+    let last = converse(&mut child, &source_list, progress)
         .await
         .map_err(talk)?;
     let status = child
@@ -259,21 +274,19 @@ async fn converse(
 }
 
 /// Makes the fresh tree a stack: mount points, no set-user-id programs, the manifest.
-fn finish(
-    root: &Path,
-    name: &StackName,
-    mirror: &sources::Mirror,
-    clock: &Clock,
-) -> Result<StackManifest, StackError> {
+fn finish(root: &Path, name: &StackName, clock: &Clock) -> Result<StackManifest, StackError> {
     tree::add_mount_points(root).map_err(host("make mount points", root))?;
     tree::add_dyno_user(root).map_err(host("add the dyno's user", root))?;
     tree::strip_privileges(root).map_err(host("take set-user-id bits away", root))?;
     let status = root.join("var/lib/dpkg/status");
     let text = fs::read_to_string(&status).map_err(host("read the package list", &status))?;
+    let (mirror, security_mirror) = sources::of_stack(root)
+        .map_or_else(Default::default, |mirror| (mirror.main, mirror.security));
     let manifest = StackManifest {
         name: name.clone(),
         built_at: clock.now(),
-        mirror: mirror.main.clone(),
+        mirror,
+        security_mirror,
         packages: packages::installed(&text),
     };
     let path = root.join(MANIFEST);
@@ -311,6 +324,7 @@ mod tests {
             name: name.clone(),
             built_at: Time::from_micros(1),
             mirror: "http://mirror.test/debian".to_owned(),
+            security_mirror: None,
             packages: Vec::new(),
         };
         fs::write(root.join(MANIFEST), serde_json::to_vec(&made).unwrap()).unwrap();

@@ -153,7 +153,7 @@ mod tests {
         let slot = Slot::claim_in(directory.path(), directory.path()).unwrap();
         let mut config = NetworkConfig {
             pool_size: 1,
-            resolvers: vec![Ipv4Addr::new(10, 255, 255, 53), Ipv4Addr::new(192, 0, 2, 1)],
+            resolvers: vec![Ipv4Addr::new(10, 0, 0, 53), Ipv4Addr::new(192, 0, 2, 1)],
             allowed: vec!["10.0.7.0/24".parse().unwrap()],
             public_ports: vec![80, 443],
         };

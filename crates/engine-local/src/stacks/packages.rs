@@ -97,8 +97,9 @@ const EXCLUDED: &[&str] = &[
 /// The Debian version of the stack.
 pub(super) const SUITE: &str = "trixie";
 
-/// Arguments that make a root filesystem at `target`, with the package sources on standard input.
-pub(super) fn bootstrap_arguments(target: &Path) -> Vec<OsString> {
+/// Arguments that make a root filesystem at `target`, with the package sources on standard input if
+/// there are any; otherwise mmdebstrap uses those it knows.
+pub(super) fn bootstrap_arguments(target: &Path, has_sources: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "--mode=root",
         "--variant=minbase",
@@ -115,7 +116,10 @@ pub(super) fn bootstrap_arguments(target: &Path) -> Vec<OsString> {
     );
     let included = [BUILD, LIBRARIES, PYTHON, TOOLS].concat();
     arguments.push(format!("--include={}", included.join(",")).into());
-    arguments.extend([SUITE.into(), target.as_os_str().to_owned(), "-".into()]);
+    arguments.extend([SUITE.into(), target.as_os_str().to_owned()]);
+    if has_sources {
+        arguments.push("-".into());
+    }
     arguments
 }
 
@@ -161,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_target_comes_before_the_source_list() {
-        let arguments = bootstrap_arguments(Path::new("/a b/target"));
-        assert!(arguments.ends_with(&["trixie".into(), "/a b/target".into(), "-".into()]));
+        let arguments = |has_sources| bootstrap_arguments(Path::new("/a b/target"), has_sources);
+        assert!(arguments(true).ends_with(&["trixie".into(), "/a b/target".into(), "-".into()]));
+        assert!(arguments(false).ends_with(&["trixie".into(), "/a b/target".into()]));
     }
 }

@@ -1,15 +1,12 @@
-//! Which Debian mirror to use: the operator's choice, else the host's own, else Debian's.
+//! Which Debian mirror to use: the operator's choice, else the host's own, else mmdebstrap's.
 //!
 //! Reads both forms of apt's source lists and takes nothing from them but addresses: suites,
-//! components and keys are the stack's own.
+//! components and keys are the stack's own. It must not know any mirror itself.
 
 use std::{fs, path::Path};
 
 use super::{StackError, packages::SUITE};
 
-/// Debian's own addresses, for hosts that are not Debian.
-const DEFAULT_MAIN: &str = "http://mirror.example/debian";
-const DEFAULT_SECURITY: &str = "http://mirror.example/debian-security";
 /// Keys of all Debian versions the host knows of.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -18,42 +15,54 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 pub(super) struct Mirror {
     /// Base address of the main archive.
     pub(super) main: String,
-    /// Base address of the security archive.
-    pub(super) security: String,
+    /// Base address of the security archive, if it is known.
+    pub(super) security: Option<String>,
 }
 
 impl Mirror {
     /// The source list of the stack, in the one-line form.
     pub(super) fn source_list(&self) -> String {
-        let Self { main, security } = self;
-        format!(
-            "deb [signed-by={KEYRING}] {main} {SUITE} main\n\
-             deb [signed-by={KEYRING}] {main} {SUITE}-updates main\n\
-             deb [signed-by={KEYRING}] {security} {SUITE}-security main\n"
-        )
+        let line = |address: &str, pocket: &str| {
+            format!("deb [signed-by={KEYRING}] {address} {SUITE}{pocket} main\n")
+        };
+        let mut list = line(&self.main, "") + &line(&self.main, "-updates");
+        if let Some(security) = &self.security {
+            list += &line(security, "-security");
+        }
+        list
     }
 }
 
-/// The mirror to use on this host.
+/// The mirror to use on this host; `None` leaves it to mmdebstrap, which knows Debian's own.
 ///
 /// # Errors
 /// `Mirror` for a choice that is no address, `NoKeyring`.
-pub(super) fn find(choice: Option<&str>) -> Result<Mirror, StackError> {
+pub(super) fn find(choice: Option<&str>) -> Result<Option<Mirror>, StackError> {
     if !Path::new(KEYRING).is_file() {
         return Err(StackError::NoKeyring(KEYRING.into()));
     }
-    let mut mirror = of_host(&host_source_lists());
-    if let Some(choice) = choice {
-        if !is_address(choice) {
-            return Err(StackError::Mirror(choice.to_owned()));
-        }
-        choice.trim_end_matches('/').clone_into(&mut mirror.main);
+    if let Some(choice) = choice.filter(|choice| !is_address(choice)) {
+        return Err(StackError::Mirror(choice.to_owned()));
     }
-    Ok(mirror)
+    Ok(of_host(&source_lists(Path::new("/")), choice))
 }
 
-/// Texts of the host's source lists, with whether each is of the deb822 form.
-fn host_source_lists() -> Vec<(bool, String)> {
+/// Where the packages of a finished stack came from, as its own lists have it.
+pub(super) fn of_stack(root: &Path) -> Option<Mirror> {
+    let found = named(&source_lists(root));
+    let of = |pocket: &str| {
+        let is_it = |suite: &str| suite.strip_prefix(SUITE) == Some(pocket);
+        let (address, _) = found.iter().find(|(_, suite)| is_it(suite))?;
+        Some(address.trim_end_matches('/').to_owned())
+    };
+    Some(Mirror {
+        main: of("")?,
+        security: of("-security"),
+    })
+}
+
+/// Texts of the source lists below a root directory, with whether each is of the deb822 form.
+fn source_lists(root: &Path) -> Vec<(bool, String)> {
     let mut lists = Vec::new();
     let mut add = |path: &Path| {
         let is_deb822 = path
@@ -66,8 +75,8 @@ fn host_source_lists() -> Vec<(bool, String)> {
             lists.push((is_deb822, text));
         }
     };
-    add(Path::new("/etc/apt/sources.list"));
-    for entry in fs::read_dir("/etc/apt/sources.list.d")
+    add(&root.join("etc/apt/sources.list"));
+    for entry in fs::read_dir(root.join("etc/apt/sources.list.d"))
         .into_iter()
         .flatten()
         .flatten()
@@ -77,8 +86,8 @@ fn host_source_lists() -> Vec<(bool, String)> {
     lists
 }
 
-/// The mirror that the host's lists name for Debian, parts not named being Debian's own.
-fn of_host(lists: &[(bool, String)]) -> Mirror {
+/// Address and suite pairs of source lists.
+fn named(lists: &[(bool, String)]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (is_deb822, text) in lists {
         if *is_deb822 {
@@ -87,6 +96,12 @@ fn of_host(lists: &[(bool, String)]) -> Mirror {
             one_line(text, &mut found);
         }
     }
+    found
+}
+
+/// The mirror that is chosen, or that the host's lists name for Debian.
+fn of_host(lists: &[(bool, String)], choice: Option<&str>) -> Option<Mirror> {
+    let found = named(lists);
     let of = |suffix: &str| {
         let pick = found.iter().find(|(address, suite)| {
             is_address(address)
@@ -95,10 +110,11 @@ fn of_host(lists: &[(bool, String)]) -> Mirror {
         });
         pick.map(|(address, _)| address.trim_end_matches('/').to_owned())
     };
-    Mirror {
-        main: of("/debian").unwrap_or_else(|| DEFAULT_MAIN.to_owned()),
-        security: of("/debian-security").unwrap_or_else(|| DEFAULT_SECURITY.to_owned()),
-    }
+    let choice = choice.map(|choice| choice.trim_end_matches('/').to_owned());
+    Some(Mirror {
+        main: choice.or_else(|| of("/debian"))?,
+        security: of("/debian-security"),
+    })
 }
 
 /// Address and suite pairs of `Types: deb` paragraphs.
@@ -160,12 +176,16 @@ fn is_address(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(is_deb822: bool, text: &str, main: &str, security: &str) {
-        let expected = Mirror {
+    fn mirror(main: &str, security: Option<&str>) -> Mirror {
+        Mirror {
             main: main.to_owned(),
-            security: security.to_owned(),
-        };
-        assert_eq!(of_host(&[(is_deb822, text.to_owned())]), expected, "{text}");
+            security: security.map(str::to_owned),
+        }
+    }
+
+    fn check(is_deb822: bool, text: &str, expected: Option<&Mirror>) {
+        let lists = [(is_deb822, text.to_owned())];
+        assert_eq!(of_host(&lists, None).as_ref(), expected, "{text}");
     }
 
     #[test]
@@ -174,27 +194,81 @@ mod tests {
             true,
             "Types: deb\n# note: with a colon\nURIs: http://a.test/debian/\nSuites: bookworm bookworm-updates\n\n\
              Types: deb\nURIs: http://s.test/debian-security\nSuites: bookworm-security\n",
-            "http://a.test/debian",
-            "http://s.test/debian-security",
+            Some(&mirror(
+                "http://a.test/debian",
+                Some("http://s.test/debian-security"),
+            )),
         );
         check(
             false,
             "# deb http://no.test/debian x main\ndeb [arch=amd64 signed-by=/k] https://a.test/debian bookworm main\n\
              deb http://s.test/debian-security bookworm-security main\n",
-            "https://a.test/debian",
-            "http://s.test/debian-security",
+            Some(&mirror(
+                "https://a.test/debian",
+                Some("http://s.test/debian-security"),
+            )),
         );
+        check(
+            false,
+            "deb http://a.test/debian bookworm main",
+            Some(&mirror("http://a.test/debian", None)),
+        );
+    }
+
+    #[test]
+    fn a_choice_replaces_the_main_archive_only() {
+        let security = "deb http://s.test/debian-security bookworm-security main".to_owned();
+        let chosen = of_host(&[(false, security)], Some("http://mirror.example/debian/"));
+        let expected = mirror(
+            "http://mirror.example/debian",
+            Some("http://s.test/debian-security"),
+        );
+        assert_eq!(chosen, Some(expected));
+        assert_eq!(
+            of_host(&[], Some("http://mirror.example/debian")),
+            Some(mirror("http://mirror.example/debian", None))
+        );
+    }
+
+    #[test]
+    fn an_unknown_security_archive_is_left_out() {
+        let check = |security: Option<&str>, lines: usize| {
+            let list = mirror("http://a.test/debian", security).source_list();
+            assert_eq!(list.lines().count(), lines, "{list}");
+            assert_eq!(
+                list.contains(&format!("http://s.test {SUITE}-security main\n")),
+                security.is_some(),
+                "{list}"
+            );
+        };
+        check(Some("http://s.test"), 3);
+        check(None, 2);
+    }
+
+    #[test]
+    fn a_stack_names_its_own_mirror() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(of_stack(root.path()), None);
+        let lists = root.path().join("etc/apt/sources.list.d");
+        fs::create_dir_all(&lists).unwrap();
+        let text = format!(
+            "Types: deb\nURIs: http://a.test/debian/\nSuites: {SUITE} {SUITE}-updates\n\n\
+             Types: deb\nURIs: http://s.test\nSuites: {SUITE}-security\n"
+        );
+        fs::write(lists.join("main.sources"), text).unwrap();
+        let expected = mirror("http://a.test/debian", Some("http://s.test"));
+        assert_eq!(of_stack(root.path()), Some(expected));
     }
 
     #[test]
     fn what_is_not_debian_is_passed_over() {
         let ubuntu = "Types: deb\nURIs: http://archive.test/ubuntu/\nSuites: noble\n";
-        check(true, ubuntu, DEFAULT_MAIN, DEFAULT_SECURITY);
+        check(true, ubuntu, None);
         let off = "Types: deb\nEnabled: no\nURIs: http://a.test/debian\nSuites: bookworm\n";
-        check(true, off, DEFAULT_MAIN, DEFAULT_SECURITY);
+        check(true, off, None);
         let local =
             "deb file:/srv/debian bookworm main\ndeb-src http://a.test/debian bookworm main\n";
-        check(false, local, DEFAULT_MAIN, DEFAULT_SECURITY);
+        check(false, local, None);
     }
 
     #[test]
