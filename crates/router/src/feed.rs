@@ -132,26 +132,26 @@ impl Feed {
     /// then this waits, router or not. Safe to drop.
     pub async fn wait_drained(&self, dyno: DynoId) -> Wait {
         let mut newest = self.newest.subscribe();
-        let unpublished = newest
+        let without = newest
             .wait_for(|newest| newest.as_ref().is_some_and(|at| !at.dynos.contains(&dyno)))
             .await
-            .is_ok();
-        debug_assert!(unpublished, "the sender lives in self");
-        self.wait(|view| view.has_drained(dyno)).await
+            .map(|newest| newest.as_ref().map_or(0, |at| at.table.version));
+        debug_assert!(without.is_ok(), "the sender lives in self");
+        let version = without.unwrap_or(0);
+        self.wait(|view| view.has_drained(dyno, version)).await
     }
 
     /// Whether [`Feed::wait_drained`] would return at once.
     pub fn is_drained(&self, dyno: DynoId) -> bool {
-        let named = self
-            .newest
-            .borrow()
-            .as_ref()
-            .is_none_or(|at| at.dynos.contains(&dyno));
+        let version = match &*self.newest.borrow() {
+            Some(at) if !at.dynos.contains(&dyno) => at.table.version,
+            _ => return false,
+        };
         let view = self.view.borrow();
         let given_up = view
             .connected
             .is_err_and(|since| since.elapsed() >= ROUTER_GRACE);
-        !named && (given_up || view.has_drained(dyno))
+        given_up || view.has_drained(dyno, version)
     }
 
     /// Whether a router is connected.
@@ -202,10 +202,12 @@ impl Feed {
 }
 
 impl View {
-    fn has_drained(&self, dyno: DynoId) -> bool {
+    /// `version` is that of a table without the dyno. An older one without it tells nothing: a
+    /// table with the dyno may be on its way.
+    fn has_drained(&self, dyno: DynoId, version: u64) -> bool {
         self.applied
             .as_ref()
-            .is_some_and(|at| !at.dynos.contains(&dyno))
+            .is_some_and(|at| at.table.version >= version && !at.dynos.contains(&dyno))
             && !self.in_flight.contains_key(&dyno)
     }
 }

@@ -3,10 +3,17 @@
 use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use hyper::Response;
-use router::{Feed, Router, Stop, feed::Wait, wire::AppState};
+use router::{
+    Feed, Router, Stop,
+    feed::Wait,
+    wire::{
+        AppRoutes, AppState, Backend, FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter,
+        write_message,
+    },
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream, UnixStream},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpSocket, TcpStream, UnixListener, UnixStream},
     sync::Notify,
 };
 
@@ -57,7 +64,7 @@ async fn the_feed_finds_a_new_router_and_sends_it_the_newest_table() {
 async fn nobody_waits_for_a_router_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let feed = Feed::connect(directory.path().join("router.sock"));
-    feed.publish(router::wire::RouteTable {
+    feed.publish(RouteTable {
         version: 1,
         apps: Vec::new(),
     });
@@ -67,6 +74,60 @@ async fn nobody_waits_for_a_router_that_is_not_there() {
         Wait::NoRouter
     );
     assert_eq!(feed.addresses(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("router.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let feed = Feed::connect(socket);
+    let dyno = Dyno::named("web.1").await;
+    let table = |version, backends| RouteTable {
+        version,
+        apps: vec![AppRoutes {
+            app: api::ids::AppId::new(),
+            name: "example".parse().unwrap(),
+            hosts: Vec::new(),
+            state: AppState::Serving,
+            backends,
+        }],
+    };
+    let (stream, _) = within(listener.accept()).await.unwrap();
+    let (reader, mut writer) = stream.into_split();
+    let mut messages = MessageReader::new(BufReader::new(reader));
+    let address = ([127, 0, 0, 1], 9).into();
+    let hello = FromRouter::Hello {
+        protocol: PROTOCOL,
+        version: 0,
+        http_addr: address,
+        https_addr: address,
+        pid: 1,
+    };
+    write_message(&mut writer, &hello).await.unwrap();
+    let backend = Backend {
+        dyno: dyno.id,
+        name: "web.1".parse().unwrap(),
+        address,
+    };
+    // The router knows a table without the dyno, takes one with it, and one without it follows.
+    for (version, backends) in [(1, vec![]), (2, vec![backend]), (3, vec![])] {
+        feed.publish(table(version, backends));
+        if version == 3 {
+            assert!(!feed.is_drained(dyno.id), "requests may still come");
+            let applied = FromRouter::Applied { version: 2 };
+            write_message(&mut writer, &applied).await.unwrap();
+        }
+        let taken: Option<ToRouter> = within(messages.next()).await.unwrap();
+        assert!(matches!(taken, Some(ToRouter::Routes(taken)) if taken.version == version));
+        if version != 2 {
+            write_message(&mut writer, &FromRouter::Applied { version })
+                .await
+                .unwrap();
+            assert_eq!(within(feed.wait_applied(version)).await, Wait::Done);
+        }
+    }
+    assert_eq!(within(feed.wait_drained(dyno.id)).await, Wait::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
