@@ -2,10 +2,11 @@
 //!
 //! Each rule is a pure function from what was read to complaints, and each complaint says what
 //! to do instead. Rules about source files are in `sources`, about crates in `crates`, about
-//! documents in `documents`.
+//! documents in `documents`, about addresses in `hosts`.
 
 mod crates;
 mod documents;
+mod hosts;
 mod sources;
 
 use std::{fs, path::Path};
@@ -20,6 +21,7 @@ pub(crate) fn run(_: &[String]) -> Result<()> {
     let root = workspace::root();
     let mut complaints = Vec::new();
     about_crates(&root, &mut complaints)?;
+    hosts::check_all(&root, &mut complaints)?;
     for file in workspace::files(&root)? {
         let name = relative(&root, &file);
         let extension = file.extension().and_then(|extension| extension.to_str());
