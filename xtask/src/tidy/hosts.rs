@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 
-use crate::process;
+use crate::{process, workspace};
 
 /// Parts of hosts' names and addresses, each in two pieces so that this file obeys its own rule.
 const HOSTS: &[(&str, &str)] = &[
@@ -27,14 +27,21 @@ const HOSTS: &[(&str, &str)] = &[
 /// Written by a package manager, which puts its registry's address there.
 const EXEMPT: &[&str] = &["Cargo.lock"];
 
-/// Checks every file that git knows, hidden ones as well.
+/// Checks every file that git knows, hidden ones as well; without git, all that are there.
 pub(crate) fn check_all(root: &Path, complaints: &mut Vec<String>) -> Result<()> {
     let mut git = Command::new("git");
-    let listed = process::output(git.args(["ls-files", "-z"]).current_dir(root))?;
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+    let files = match process::output(git.args(["ls-files", "-z"]).current_dir(root)) {
+        Ok(listed) => listed
+            .split_terminator('\0')
+            .map(|name| root.join(name))
+            .collect(),
+        Err(_) => workspace::files(root)?,
+    };
+    for file in files {
         // A file that was removed but not yet from the index names nothing.
-        if let Ok(bytes) = fs::read(root.join(name)) {
-            check(name, &String::from_utf8_lossy(&bytes), complaints);
+        if let Ok(bytes) = fs::read(&file) {
+            let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy();
+            check(&name, &String::from_utf8_lossy(&bytes), complaints);
         }
     }
     Ok(())
