@@ -1,7 +1,7 @@
 //! What dynos are given of the host: its way to the outside and whom it trusts.
 //!
-//! A company's proxy or certificate authority must work inside as it does outside. Nothing else
-//! of the host's environment gets in. Read [`HandedIn`] first.
+//! A company's proxy or certificate authority must work inside as it does outside, and its package
+//! mirrors in builds. Nothing else of the host's environment gets in. Read [`HandedIn`] first.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +11,7 @@ use std::{
 };
 
 use api::names::DynoName;
+use engine::DynoKind;
 use shim::start::{Access, Bind};
 
 /// Variables that name a proxy, in either case.
@@ -35,6 +36,16 @@ const TRUST_FILES: [&str; 9] = [
 ];
 /// The variable that names a directory of them.
 const TRUST_DIRECTORY: &str = "SSL_CERT_DIR";
+/// Where package managers find packages: each row is one setting and its names, in any case, since
+/// npm reads them so. The addresses may hold passwords, so that only builds are told.
+const MIRRORS: [&[&str]; 6] = [
+    &["NPM_CONFIG_REGISTRY"],
+    &["PIP_INDEX_URL"],
+    &["PIP_TRUSTED_HOST"],
+    &["UV_DEFAULT_INDEX", "UV_INDEX_URL"],
+    &["UV_PYTHON_INSTALL_MIRROR"],
+    &["YARN_NPM_REGISTRY_SERVER"],
+];
 /// Where stacks keep trusted certificates.
 const STACK_CERTIFICATES: &str = "/etc/ssl/certs";
 const STACK_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -53,6 +64,7 @@ const DYNO_GROUP: &str = "dyno:x:1000:\n";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HandedIn {
     variables: BTreeMap<String, String>,
+    mirrors: BTreeMap<String, String>,
     trust: Vec<Bind>,
     resolv_conf: String,
 }
@@ -69,12 +81,18 @@ impl HandedIn {
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), inside(name, value)?)))
             .collect();
+        let mirrors = environment
+            .iter()
+            .filter(|(name, value)| mirror(name).is_some() && !value.is_empty())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let resolv_conf: Vec<String> = resolvers
             .iter()
             .map(|resolver| format!("nameserver {resolver}\n"))
             .collect();
         Self {
             variables,
+            mirrors,
             trust: bundle.map(trust).unwrap_or_default(),
             resolv_conf: resolv_conf.concat(),
         }
@@ -88,8 +106,17 @@ impl HandedIn {
             .find(|path| path.is_file())
     }
 
-    /// Adds what is unset to a dyno's environment.
-    pub(crate) fn add_to(&self, environment: &mut BTreeMap<String, String>) {
+    /// Adds what is unset to the environment of a dyno of this kind. A mirror's setting counts as
+    /// set under any of its names.
+    pub(crate) fn add_to(&self, kind: DynoKind, environment: &mut BTreeMap<String, String>) {
+        if kind == DynoKind::Build {
+            let set: Vec<_> = environment.keys().filter_map(|name| mirror(name)).collect();
+            for (name, value) in &self.mirrors {
+                if mirror(name).is_some_and(|setting| !set.contains(&setting)) {
+                    environment.insert(name.clone(), value.clone());
+                }
+            }
+        }
         for (name, value) in &self.variables {
             environment
                 .entry(name.clone())
@@ -125,7 +152,18 @@ impl HandedIn {
     }
 }
 
-/// A variable's value inside, if it is one that is handed in.
+/// Whether dynos of some kind are given this variable of the host.
+pub fn is_handed_in(name: &str) -> bool {
+    inside(name, "").is_some() || mirror(name).is_some()
+}
+
+/// The names of the mirror's setting that a variable is.
+fn mirror(name: &str) -> Option<&'static [&'static str]> {
+    let is_named = |names: &&[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    MIRRORS.into_iter().find(is_named)
+}
+
+/// A variable's value inside, if it is one that all dynos are given.
 fn inside(name: &str, value: &str) -> Option<String> {
     if PROXIES.contains(&name.to_ascii_lowercase().as_str()) {
         Some(value.to_owned())
@@ -174,7 +212,7 @@ mod tests {
         ]);
         let handed_in = HandedIn::new(&host, None, &[]);
         let mut inside = environment(&[("no_proxy", "mine")]);
-        handed_in.add_to(&mut inside);
+        handed_in.add_to(DynoKind::Formation, &mut inside);
         assert_eq!(
             inside,
             environment(&[
@@ -185,6 +223,47 @@ mod tests {
             ])
         );
         assert!(handed_in.binds().is_empty());
+    }
+
+    fn check_mirrors(
+        kind: DynoKind,
+        host: &[(&str, &str)],
+        own: &[(&str, &str)],
+        expected: &[(&str, &str)],
+    ) {
+        let mut inside = environment(own);
+        HandedIn::new(&environment(host), None, &[]).add_to(kind, &mut inside);
+        assert_eq!(inside, environment(expected), "{kind:?}");
+    }
+
+    #[test]
+    fn builds_alone_are_told_of_mirrors() {
+        let host = [
+            ("NPM_CONFIG_REGISTRY", "https://user:password@npm"),
+            ("PIP_INDEX_URL", "https://user:password@pip/simple"),
+            ("UV_DEFAULT_INDEX", "https://user:password@pip/simple"),
+            ("PIP_TRUSTED_HOST", ""),
+        ];
+        check_mirrors(DynoKind::Build, &host, &[], &host[..3]);
+        for kind in [DynoKind::Formation, DynoKind::OneOff, DynoKind::Release] {
+            check_mirrors(kind, &host, &[], &[]);
+        }
+    }
+
+    #[test]
+    fn mirrors_come_below_what_the_app_says() {
+        let host = [
+            ("PIP_INDEX_URL", "host"),
+            ("UV_DEFAULT_INDEX", "host"),
+            ("npm_config_registry", "host"),
+        ];
+        let app = [
+            ("NPM_CONFIG_REGISTRY", "app"),
+            ("PIP_INDEX_URL", ""),
+            ("UV_INDEX_URL", "app"),
+        ];
+        check_mirrors(DynoKind::Build, &host, &app, &app);
+        check_mirrors(DynoKind::Build, &host[2..], &[], &host[2..]);
     }
 
     #[test]

@@ -21,7 +21,10 @@ mod sockets;
 pub mod stacks;
 mod start;
 
-pub use crate::engine::{LocalEngine, LocalEngineConfig};
+pub use crate::{
+    engine::{LocalEngine, LocalEngineConfig},
+    handed_in::is_handed_in,
+};
 
 /// The user and group id that files of layers, captures and writable binds have on disk; inside a
 /// dyno they belong to its own user. Above every range that dynos use, below those that systemd

@@ -114,7 +114,7 @@ fn environment(
     handed_in: &HandedIn,
 ) -> std::collections::BTreeMap<String, String> {
     let mut environment = spec.env.clone();
-    handed_in.add_to(&mut environment);
+    handed_in.add_to(spec.kind, &mut environment);
     environment.insert("HOME".to_owned(), "/app".to_owned());
     environment.insert("DYNO".to_owned(), spec.name.to_string());
     if let Some(port) = spec.port {

@@ -15,29 +15,6 @@ use api::names::StackName;
 use clap::Parser;
 use thiserror::Error;
 
-/// Variables that lead builds and dynos through the host's proxy, past its company CA and to its
-/// package mirrors.
-const HOST_VARIABLES: &[&str] = &[
-    "ALL_PROXY",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NODE_EXTRA_CA_CERTS",
-    "NO_PROXY",
-    "NPM_CONFIG_REGISTRY",
-    "PIP_CERT",
-    "PIP_INDEX_URL",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "UV_DEFAULT_INDEX",
-    "all_proxy",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-
 /// As at Heroku.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -133,7 +110,7 @@ pub struct Config {
     pub boot_timeout: Duration,
     /// What to log.
     pub log: String,
-    /// The host's proxy and trust variables, for builds and dynos.
+    /// The host's proxy, trust and mirror variables, for builds and dynos.
     pub host_variables: BTreeMap<String, String>,
     /// The machine's name.
     pub hostname: String,
@@ -303,9 +280,11 @@ impl Choices {
         // Children and dynos have other working directories.
         let data = std::path::absolute(&data).unwrap_or(data);
         let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let host_variables = HOST_VARIABLES
+        let host_variables = surroundings
+            .variables
             .iter()
-            .filter_map(|&name| Some((name.to_owned(), surroundings.get(name)?.to_owned())))
+            .filter(|(name, value)| engine_local::is_handed_in(name) && !value.is_empty())
+            .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         Ok(Config {
             cache: self.cache.unwrap_or_else(|| default_cache(surroundings)),
@@ -470,15 +449,24 @@ mod tests {
     }
 
     #[test]
-    fn proxy_and_trust_are_collected_and_nothing_else() {
+    fn proxy_trust_and_mirrors_are_collected_and_nothing_else() {
         let variables = [
             ("https_proxy", "http://proxy:1"),
             ("SSL_CERT_FILE", "/ca"),
+            ("SSL_CERT_DIR", ""),
+            ("npm_config_registry", "http://npm:1"),
+            ("UV_DEFAULT_INDEX", "http://pip:1"),
             ("SECRET", "x"),
         ];
         let config = Config::resolve(Choices::default(), &surroundings(&variables)).unwrap();
         let names: Vec<_> = config.host_variables.keys().map(String::as_str).collect();
-        assert_eq!(names, ["SSL_CERT_FILE", "https_proxy"]);
+        let expected = [
+            "SSL_CERT_FILE",
+            "UV_DEFAULT_INDEX",
+            "https_proxy",
+            "npm_config_registry",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::{
 };
 
 use engine::{Bind, DynoKind, DynoSpec, Engine, EngineError};
-use engine_local::LAYER_OWNER;
+use engine_local::{LAYER_OWNER, LocalEngine, LocalEngineConfig};
 
-use crate::support::{Platform, own, shell, soon};
+use crate::support::{Platform, config, own, shell, soon};
 
 fn layer(platform: &Platform, name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
     let layer = platform.directory(&format!("layers/{name}"));
@@ -200,4 +200,30 @@ async fn config_vars_never_touch_the_disk() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_alone_are_told_of_the_hosts_mirrors() {
+    let mut platform = Platform::open().await;
+    let environment = [
+        ("PIP_INDEX_URL", "http://host/pip"),
+        ("npm_config_registry", "http://host/npm"),
+    ];
+    let settings = LocalEngineConfig {
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..config(platform.data.path())
+    };
+    platform.engine = LocalEngine::open(settings).await.unwrap();
+    let script = "echo \"$PIP_INDEX_URL $npm_config_registry $NPM_CONFIG_REGISTRY\"";
+    let mut spec = build(script, &shell(script));
+    spec.env.insert(
+        "NPM_CONFIG_REGISTRY".to_owned(),
+        "http://app/npm".to_owned(),
+    );
+    let (_, lines) = platform.run_spec(spec).await;
+    assert_eq!(lines, ["http://host/pip  http://app/npm"]);
+    let (_, lines) = platform.run(script).await;
+    assert_eq!(lines, ["  "]);
 }
