@@ -1,0 +1,16 @@
+//! The platform on a simulated engine: real store, real logs, a router that records its tables.
+//!
+//! Read [`world::World`] first; a story makes one, does things to it and says what must come true.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod deletion;
+mod dynos;
+mod releases;
+mod restarts;
+mod router;
+mod runs;
+mod simulation;
+mod world;
