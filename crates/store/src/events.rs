@@ -1,4 +1,5 @@
-//! Events: what happened, who did it, from where and why. Written by [`crate::write`] only.
+//! Events: what happened, who did it, from where and why. Those of changes are written by
+//! [`crate::write`] with the change; [`Store::record_event`] is for what changes nothing.
 
 use api::{
     clock::Time,
@@ -8,8 +9,9 @@ use serde_json::Value;
 use sqlx::query;
 
 use crate::{
-    Actor, Result, Store,
+    Actor, Change, Result, Store,
     columns::{Columns, Record, list},
+    write::Happening,
 };
 
 /// Something that happened, written in the transaction that made it happen.
@@ -39,6 +41,19 @@ pub struct Event {
     pub details: Value,
 }
 
+/// Something to record that changes no row: that a secret was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// To which app.
+    pub app: Option<AppId>,
+    /// What, as resource and verb: `config-vars.read`.
+    pub kind: &'static str,
+    /// The id or name of what it is about.
+    pub subject: String,
+    /// More, as a JSON object without secrets.
+    pub details: Value,
+}
+
 impl Record for Event {
     const RESOURCE: &'static str = "event";
 
@@ -60,6 +75,19 @@ impl Record for Event {
 }
 
 impl Store {
+    /// Records something that changes nothing else. Once this has returned, it is not forgotten.
+    pub async fn record_event(&self, change: &Change, new: NewEvent) -> Result<()> {
+        let write = self.write(change).await?;
+        write
+            .commit(Happening {
+                kind: new.kind,
+                app: new.app,
+                subject: new.subject,
+                details: new.details,
+            })
+            .await
+    }
+
     /// The newest events of an app, newest first, also of an app that is gone.
     pub async fn events(&self, app: AppId, limit: u32) -> Result<Vec<Event>> {
         let statement =

@@ -45,7 +45,7 @@ pub use crate::{
     domains::{Domain, DomainKind, DomainStatus, NewDomain},
     dynos::{Dyno, DynoKind, DynoState, NewDyno},
     error::{Result, StoreError},
-    events::Event,
+    events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     slugs::{NewSlug, Slug},

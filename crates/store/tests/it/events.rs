@@ -1,6 +1,7 @@
 //! Events: they tell the whole story, in the order of commits.
 
-use store::{Actor, AppUpdate, Change};
+use serde_json::json;
+use store::{Actor, AppUpdate, Change, NewEvent};
 
 use crate::fixture::change;
 
@@ -46,5 +47,24 @@ case! {
         tasks.join_all().await;
         assert_eq!(seen, (1..=28).collect::<Vec<_>>());
         assert!(f.store.events_after(28, 5).await.unwrap().is_empty());
+    }
+}
+
+case! {
+    async fn what_changes_nothing_is_recorded_too(f: Fixture) {
+        let app = f.app("example").await;
+        let story = Change::by(f.owner.id, "192.0.2.7", "GET /apps/example/config-vars");
+        let new = NewEvent {
+            app: Some(app.id),
+            kind: "config-vars.read",
+            subject: app.id.to_string(),
+            details: json!({ "names": ["A"] }),
+        };
+        f.store.record_event(&story, new.clone()).await.unwrap();
+        assert_eq!(f.kinds(app.id).await, ["app.create", "config-vars.read"]);
+        let event = f.store.events(app.id, 1).await.unwrap().remove(0);
+        assert_eq!((event.actor, event.cause), (story.actor, story.cause));
+        assert_eq!((event.subject, event.details), (new.subject, new.details));
+        assert_eq!(f.store.app(app.id).await.unwrap(), app);
     }
 }
