@@ -1,4 +1,4 @@
-//! Config vars: an app's settings. Changing them makes a release.
+//! Config vars: an app's settings. Changing them makes a release, and telling them an event.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use api::{
     config_vars::{ConfigVarUpdates, ConfigVars},
     names::ConfigVarName,
 };
-use serde_json::Value;
-use store::App;
+use serde_json::{Value, json};
+use store::{App, NewEvent};
 
 use crate::{
     Platform,
@@ -20,9 +20,12 @@ use crate::{
 const LARGEST_TOTAL_BYTES: usize = 64 * 1024;
 
 impl Platform {
-    /// An app's config vars.
-    pub async fn config_vars(&self, app: &App) -> Result<ConfigVars> {
-        Ok(self.store.config_vars(app.id).await?)
+    /// An app's config vars, after noting who is told them.
+    pub async fn config_vars(&self, caller: &Caller, app: &App) -> Result<ConfigVars> {
+        let vars = self.store.config_vars(app.id).await?;
+        self.note_read(caller, app, (app.id.to_string(), &vars))
+            .await?;
+        Ok(vars)
     }
 
     /// Sets and removes config vars, which makes a release unless nothing changes; answers with
@@ -39,7 +42,7 @@ impl Platform {
         let present = self.store.config_vars(app.id).await?;
         let updates = effective(checked(updates)?, &present);
         if updates.is_empty() {
-            return Ok(present);
+            return self.config_vars(caller, app).await;
         }
         let mut after = present;
         for (name, value) in &updates {
@@ -60,13 +63,38 @@ impl Platform {
             });
         }
         self.set_config_vars(caller, app.id, updates).await?;
-        self.config_vars(app).await
+        self.config_vars(caller, app).await
     }
 
-    /// The config vars that a release runs with.
-    pub async fn release_config_vars(&self, app: &App, release: &str) -> Result<ConfigVars> {
+    /// The config vars that a release runs with, after noting who is told them.
+    pub async fn release_config_vars(
+        &self,
+        caller: &Caller,
+        app: &App,
+        release: &str,
+    ) -> Result<ConfigVars> {
         let release = self.release(app.id, release).await?;
-        Ok(self.store.release_config_vars(release.id).await?)
+        let vars = self.store.release_config_vars(release.id).await?;
+        self.note_read(caller, app, (release.id.to_string(), &vars))
+            .await?;
+        Ok(vars)
+    }
+
+    /// Records that the caller is told the config vars of an app or release: their names alone.
+    async fn note_read(
+        &self,
+        caller: &Caller,
+        app: &App,
+        (subject, vars): (String, &ConfigVars),
+    ) -> Result<()> {
+        let names: Vec<&String> = vars.keys().collect();
+        let event = NewEvent {
+            app: Some(app.id),
+            kind: "config-vars.read",
+            subject,
+            details: json!({ "names": names }),
+        };
+        Ok(self.store.record_event(&caller.change(), event).await?)
     }
 }
 

@@ -30,8 +30,12 @@ struct ReleasePath {
     release: String,
 }
 
-async fn show(State(platform): State<Platform>, Of(app): Of) -> Result<Json<ConfigVars>, Refusal> {
-    Ok(Json(platform.config_vars(&app).await?))
+async fn show(
+    State(platform): State<Platform>,
+    By(caller): By,
+    Of(app): Of,
+) -> Result<Json<ConfigVars>, Refusal> {
+    Ok(Json(platform.config_vars(&caller, &app).await?))
 }
 
 async fn update(
@@ -47,10 +51,13 @@ async fn update(
 
 async fn show_of_release(
     State(platform): State<Platform>,
+    By(caller): By,
     Of(app): Of,
     Path(path): Path<ReleasePath>,
 ) -> Result<Json<ConfigVars>, Refusal> {
     Ok(Json(
-        platform.release_config_vars(&app, &path.release).await?,
+        platform
+            .release_config_vars(&caller, &app, &path.release)
+            .await?,
     ))
 }

@@ -97,3 +97,46 @@ async fn the_output_of_a_release_phase_is_waited_for_and_followed() {
     let rest = harness.send(events("10")).await.text;
     assert!(!rest.contains("data:"), "{rest}");
 }
+
+#[tokio::test]
+async fn every_read_of_config_vars_is_recorded_without_values() {
+    let harness = Harness::start().await;
+    let app = harness.app("example").await["id"].as_str().unwrap().parse();
+    let app: api::ids::AppId = app.unwrap();
+    let path = "/apps/example/config-vars";
+    let vars = json!({ "DATABASE_URL": "value-that-stays-secret" });
+    harness.patch(path, vars.clone()).await;
+    assert_eq!(harness.get(path).await.json(), vars);
+    let of_release = "/apps/example/releases/2/config-vars";
+    assert_eq!(harness.get(of_release).await.json(), vars);
+    // An update of nothing answers with everything as well.
+    assert_eq!(harness.patch(path, json!({})).await.json(), vars);
+
+    let release = harness.get("/apps/example/releases/2").await.json();
+    let mut events = harness.store.events(app, 100).await.unwrap();
+    events.reverse();
+    let whole = format!("{events:?}");
+    assert!(!whole.contains("value-that-stays-secret"), "{whole}");
+    events.retain(|event| event.kind == "config-vars.read");
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.cause.as_str(), event.subject.clone()))
+        .collect();
+    let of_app = |cause| (cause, app.to_string());
+    assert_eq!(
+        told,
+        [
+            of_app("PATCH /apps/example/config-vars"),
+            of_app("GET /apps/example/config-vars"),
+            (
+                "GET /apps/example/releases/2/config-vars",
+                release["id"].as_str().unwrap().to_owned()
+            ),
+            of_app("PATCH /apps/example/config-vars"),
+        ]
+    );
+    for event in events {
+        assert_eq!(event.details, json!({ "names": ["DATABASE_URL"] }));
+        assert_eq!(event.actor, store::Actor::Account(harness.account));
+    }
+}
