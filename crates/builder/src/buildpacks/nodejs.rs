@@ -327,9 +327,9 @@ impl App<'_> {
         env
     }
 
-    /// Tells package managers the host's registry, where it counts.
+    /// Tells package managers their registry, where they would not find it by themselves.
     fn registry_setting(&self) -> Option<(String, String)> {
-        let url = self.registries.of_host.as_ref()?;
+        let url = self.registries.of_modules.as_ref()?;
         Some(("npm_config_registry".to_owned(), url.clone()))
     }
 

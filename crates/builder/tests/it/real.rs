@@ -44,7 +44,8 @@ impl Machine {
             layer_owner: LAYER_OWNER,
             clock: Clock::system(),
         };
-        let builder = Builder::new(Arc::clone(&engine) as Arc<_>, config);
+        let builder = Builder::new(Arc::clone(&engine) as Arc<_>, config)
+            .with_host_vars(std::env::vars().collect());
         Self {
             data,
             engine,

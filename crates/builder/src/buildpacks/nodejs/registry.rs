@@ -30,8 +30,9 @@ pub(super) struct Registries {
     /// Addresses, without a slash at the end, to look for Node.js and package managers at, first
     /// one first.
     pub(super) of_tools: Vec<String>,
-    /// What package managers are told; they find the app's own choice themselves.
-    pub(super) of_host: Option<String>,
+    /// What package managers are told, so that the host's setting counts where the app has none,
+    /// and nowhere else.
+    pub(super) of_modules: Option<String>,
 }
 
 /// What is known without asking npm.
@@ -55,16 +56,18 @@ pub(super) async fn find(
     let known = known(&context.request.config_vars, &npmrc, of_host.as_ref());
     let mut registries = Registries {
         of_tools: Vec::new(),
-        of_host: None,
+        of_modules: None,
     };
     match known {
         Known::ConfigVar(url) => registries.of_tools.push(url),
         Known::Host(url) => {
-            registries.of_host = Some(url.clone());
+            registries.of_modules = Some(url.clone());
             registries.of_tools.push(url);
         }
         Known::Nothing => registries.of_tools.push(ask_npm(context, execution).await?),
         Known::File(url) => {
+            // Variables, which the host's may be, come before files.
+            registries.of_modules = of_host.is_some().then(|| format!("{url}/"));
             registries.of_tools.push(url);
             let other = match of_host {
                 Some(url) => Some(url),

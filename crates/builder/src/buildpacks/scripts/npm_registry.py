@@ -38,7 +38,10 @@ def npm_says(wheel, *question):
         archive.extractall(SCRATCH, wanted)
     (SCRATCH / NODE).chmod(0o755)
     command = [SCRATCH / NODE, SCRATCH / NPM / "bin/npm-cli.js", *question]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, cwd=SCRATCH).stdout.strip()
+    # The answer is kept for long; a setting of today may not be part of it.
+    settings = {name: value for name, value in os.environ.items() if not name.lower().startswith("npm_config_")}
+    done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, cwd=SCRATCH, env=settings)
+    return done.stdout.strip()
 
 
 output, version, hashes = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
