@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStdout, Command},
     task::JoinHandle,
 };
@@ -17,6 +17,11 @@ use crate::{
 
 /// Bytes per piece of the stream.
 const PIECE_BYTES: usize = 64 * 1024;
+/// A commit with more files is refused before anything walks through them: a dozen small objects,
+/// trees that hold each other many times over, can stand for as many files as one likes.
+pub(crate) const MAX_FILES: usize = 200_000;
+/// So long may the list of all files be.
+const MAX_LISTING_BYTES: usize = 64 * 1024 * 1024;
 /// So many submodules are named.
 const NAMED_SUBMODULES: usize = 5;
 
@@ -66,12 +71,48 @@ impl Commit<'_> {
         ))
     }
 
-    /// What whoever pushes should know about the commit: parts that are not deployed.
-    pub(crate) async fn warnings(&self) -> Result<Vec<String>, SourceError> {
-        let mut warnings = Vec::new();
+    /// The paths of its submodules; `None` for a commit that is too large to be deployed.
+    pub(crate) async fn submodules(&self) -> Result<Option<Vec<String>>, SourceError> {
+        let failed = |source| SourceError::GitStart {
+            command: "ls-tree",
+            source,
+        };
         let mut list = self.command("ls-tree");
-        list.args(["-r", "-z", "--full-tree", self.id]);
-        let submodules = submodules(&self.git.output(list, "ls-tree").await?);
+        list.args(["-r", "-z", "--full-tree", self.id])
+            .kill_on_drop(true);
+        let mut child = list.spawn().map_err(failed)?;
+        let complaint = tokio::spawn(read_stderr(child.stderr.take()));
+        let (mut submodules, mut files, mut bytes) = (Vec::new(), 0, 0);
+        if let Some(stdout) = child.stdout.take() {
+            // One name may be as long as an object, so it is not only the whole that is bounded.
+            let listing = stdout.take(MAX_LISTING_BYTES as u64);
+            let mut entries = BufReader::new(listing).split(0);
+            while let Some(entry) = entries.next_segment().await.map_err(failed)? {
+                files += 1;
+                bytes += entry.len() + 1;
+                if files > MAX_FILES || bytes >= MAX_LISTING_BYTES {
+                    return Ok(None);
+                }
+                submodules.extend(submodule(&entry));
+            }
+        }
+        let status = child.wait().await.map_err(failed)?;
+        if status.success() {
+            return Ok(Some(submodules));
+        }
+        Err(SourceError::Git {
+            command: "ls-tree",
+            status,
+            stderr: complaint.await.unwrap_or_default(),
+        })
+    }
+
+    /// What whoever pushes should know about the commit: parts that are not deployed.
+    pub(crate) async fn warnings(
+        &self,
+        submodules: Vec<String>,
+    ) -> Result<Vec<String>, SourceError> {
+        let mut warnings = Vec::new();
         if !submodules.is_empty() {
             let more = if submodules.len() > NAMED_SUBMODULES {
                 ", ..."
@@ -113,16 +154,11 @@ impl Commit<'_> {
     }
 }
 
-/// The paths of submodules in the output of `git ls-tree -z`.
-fn submodules(listing: &[u8]) -> Vec<String> {
-    let entries = listing.split(|byte| *byte == 0);
-    let submodules = entries.filter(|entry| entry.starts_with(b"160000 "));
-    submodules
-        .filter_map(|entry| {
-            let path = entry.splitn(2, |byte| *byte == b'\t').nth(1)?;
-            Some(String::from_utf8_lossy(path).into_owned())
-        })
-        .collect()
+/// The path of the submodule that an entry of `git ls-tree -z` stands for, if it does.
+fn submodule(entry: &[u8]) -> Option<String> {
+    let rest = entry.strip_prefix(b"160000 ")?;
+    let path = rest.splitn(2, |byte| *byte == b'\t').nth(1)?;
+    Some(String::from_utf8_lossy(path).into_owned())
 }
 
 struct Archiving {
@@ -165,8 +201,9 @@ mod tests {
 
     #[test]
     fn submodules_are_found() {
-        let listing = b"100644 blob aa\t.gitmodules\x00160000 commit bb\tvendor/a b\x00";
-        assert_eq!(submodules(listing), ["vendor/a b"]);
-        assert!(submodules(b"").is_empty());
+        let path = submodule(b"160000 commit bb\tvendor/a b");
+        assert_eq!(path.as_deref(), Some("vendor/a b"));
+        assert_eq!(submodule(b"100644 blob aa\t.gitmodules"), None);
+        assert_eq!(submodule(b""), None);
     }
 }

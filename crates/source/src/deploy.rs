@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    archive::Commit,
+    archive::{Commit, MAX_FILES},
     error::SourceError,
     git::{Git, Quarantine},
     output::Output,
@@ -34,6 +34,9 @@ pub(crate) enum DeployError {
     /// git on this side.
     #[error("The pushed commit cannot be read.")]
     Git(#[from] SourceError),
+    /// More files than an app can have.
+    #[error("The pushed commit holds more than {MAX_FILES} files.")]
+    TooManyFiles,
     /// The API refused, or could not be asked.
     #[error("Could not {step}.")]
     Api {
@@ -104,7 +107,9 @@ impl Deploy<'_> {
             quarantine: self.quarantine.as_ref(),
             id: self.commit,
         };
-        for warning in commit.warnings().await? {
+        let submodules = commit.submodules().await?;
+        let submodules = submodules.ok_or(DeployError::TooManyFiles)?;
+        for warning in commit.warnings(submodules).await? {
             output.error(&warning).await;
         }
         output.line("Building source:").await;

@@ -21,7 +21,8 @@ pub(crate) async fn advertise(
     service: Service,
     protocol: Option<String>,
 ) -> Result<Response, Refusal> {
-    let _turn = front.fetching().await.ok_or_else(Refusal::busy)?;
+    let turn = front.fetching.take(target.owner).await;
+    let _turn = turn.ok_or_else(Refusal::busy)?;
     let mut command = front.git.command(&target.repository, service.command());
     command.args(["--stateless-rpc", "--http-backend-info-refs", "."]);
     // Version 2 has no preamble, and only fetching knows it.
@@ -48,7 +49,8 @@ pub(crate) async fn upload_pack(
     target: &Target,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let turn = front.fetching().await.ok_or_else(Refusal::busy)?;
+    let turn = front.fetching.take(target.owner).await;
+    let turn = turn.ok_or_else(Refusal::busy)?;
     let mut command = front.git.command(&target.repository, "upload-pack");
     command
         .args(["--stateless-rpc", "."])

@@ -5,15 +5,10 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use api::client::Transport;
-use tokio::{
-    net::UnixListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::net::UnixListener;
 
 use crate::{
     config::SourceConfig,
@@ -23,10 +18,8 @@ use crate::{
     push,
     pushes::Pushes,
     repository,
+    turns::Turns,
 };
-
-/// A request waits this long for its turn before it is told to come again.
-const TURN_WAIT: Duration = Duration::from_secs(30);
 
 /// The git front door, open.
 pub(crate) struct Front {
@@ -35,8 +28,8 @@ pub(crate) struct Front {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) pushes: Arc<Pushes>,
     pub(crate) locks: AppLocks,
-    receiving: Arc<Semaphore>,
-    fetching: Arc<Semaphore>,
+    pub(crate) receiving: Turns,
+    pub(crate) fetching: Turns,
 }
 
 impl Front {
@@ -60,30 +53,13 @@ impl Front {
             transport,
             pushes: Arc::default(),
             locks: AppLocks::default(),
-            receiving: Arc::new(Semaphore::new(config.max_pushes)),
-            fetching: Arc::new(Semaphore::new(config.max_fetches)),
+            receiving: Turns::new(config.max_pushes),
+            fetching: Turns::new(config.max_fetches),
             config,
         });
         tokio::spawn(push::serve(listener, Arc::downgrade(&front)));
         Ok(front)
     }
-
-    /// A place among the pushes; `None` when there is none in time.
-    pub(crate) async fn receiving(&self) -> Option<OwnedSemaphorePermit> {
-        turn(&self.receiving).await
-    }
-
-    /// A place among the fetches; `None` when there is none in time.
-    pub(crate) async fn fetching(&self) -> Option<OwnedSemaphorePermit> {
-        turn(&self.fetching).await
-    }
-}
-
-async fn turn(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    timeout(TURN_WAIT, Arc::clone(places).acquire_owned())
-        .await
-        .ok()?
-        .ok()
 }
 
 /// The hook is a link, so that a server that was updated finds its own hook after a restart.

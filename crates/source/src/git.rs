@@ -14,6 +14,9 @@ use crate::{config::SourceConfig, error::SourceError};
 
 /// Where git and the programs it starts are looked for.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// git refuses to have more than this in memory in one piece. A few kilobytes of a pack can claim
+/// to be a tree of many gigabytes; blobs above `core.bigFileThreshold` (512m) are streamed.
+const LARGEST_PIECE: &str = "520m";
 /// As much of git's complaints is kept.
 const STDERR_BYTES: u64 = 8 * 1024;
 
@@ -51,6 +54,7 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOC_LIMIT", LARGEST_PIECE)
             .current_dir(directory)
             .process_group(0)
             .stdin(Stdio::null())
@@ -72,6 +76,8 @@ impl Git {
             ("core.hooksPath", self.hooks_dir.display().to_string()),
             ("safe.directory", directory.display().to_string()),
             // A pack stays a pack: exploding it into loose objects costs far more than it saves.
+            // Each thread may hold two of the largest pieces.
+            ("pack.threads", text("2")),
             ("receive.unpackLimit", text("1")),
             ("receive.maxInputSize", self.max_push_bytes.to_string()),
             ("receive.shallowUpdate", text("true")),

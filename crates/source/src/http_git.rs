@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use api::{
     client::{Client, ClientError, Transport},
-    ids::AppId,
+    ids::{AccountId, AppId},
     names::AppName,
 };
 use axum::{
@@ -39,6 +39,7 @@ pub fn routes(config: SourceConfig, transport: Arc<dyn Transport>) -> Result<Rou
 /// The app that a request is about, and the API as whoever asks.
 pub(crate) struct Target {
     pub(crate) app: AppId,
+    pub(crate) owner: AccountId,
     pub(crate) name: AppName,
     pub(crate) client: Client,
     pub(crate) repository: PathBuf,
@@ -118,6 +119,7 @@ async fn identify(front: &Front, repository: &str, headers: &HeaderMap) -> Resul
     let repository = repository::ensure(&front.git, &front.config.git_dir, app.id).await?;
     Ok(Target {
         app: app.id,
+        owner: app.owner.id,
         name: app.name,
         client,
         repository,

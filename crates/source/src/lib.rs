@@ -23,6 +23,7 @@ mod pushes;
 mod receive;
 mod repository;
 mod request_body;
+mod turns;
 mod wire;
 
 pub use crate::{

@@ -14,7 +14,7 @@ use http::StatusCode;
 use tokio::{
     io::AsyncReadExt,
     process::{Child, ChildStdout},
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
 };
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     pushes::OpenPush,
     repository,
     request_body::RequestBody,
+    turns::Turn,
     wire::{PUSH_VARIABLE, SOCKET_VARIABLE},
 };
 
@@ -43,7 +44,8 @@ pub(crate) async fn receive_pack(
     target: Target,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let turn = front.receiving().await.ok_or_else(Refusal::busy)?;
+    let turn = front.receiving.take(target.owner).await;
+    let turn = turn.ok_or_else(Refusal::busy)?;
     let push = front.pushes.begin(target);
     let mut command = front.git.command(&push.repository, "receive-pack");
     command
@@ -95,7 +97,7 @@ fn result(body: Body) -> Response {
 struct Running {
     push: OpenPush,
     child: Child,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 async fn run(

@@ -198,3 +198,47 @@ async fn a_tree_that_would_write_into_git_is_refused() {
     assert!(shown.contains("hasDotgit"), "{shown}");
     assert!(site.platform.versions().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_few_objects_that_stand_for_a_million_files_are_refused() {
+    let site = Site::open().await;
+    let checkout = site.checkout("a").await;
+    let mut tree = checkout.git(&["rev-parse", "HEAD^{tree}"]).await;
+    for _ in 0..6 {
+        let entries: Vec<_> = (0..10)
+            .map(|copy| format!("040000 tree {tree}\t{copy}\n"))
+            .collect();
+        tree = checkout.git_with(&["mktree"], &entries.concat()).await;
+    }
+    let commit = checkout.git(&["commit-tree", "-m", "bomb", &tree]).await;
+    let (succeeded, shown) = checkout.push(&[&format!("{commit}:refs/heads/main")]).await;
+    assert!(!succeeded);
+    assert!(
+        shown.contains("remote:  !     The pushed commit holds more than 200000 files."),
+        "{shown}"
+    );
+    assert!(site.platform.versions().is_empty());
+}
+
+/// git makes room for a whole tree before it unpacks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_claims_to_be_enormous_is_not_made_room_for() {
+    let site = Site::open().await;
+    let update = format!(
+        "{:040} {:040x} refs/heads/x\0report-status side-band-64k",
+        0, 1
+    );
+    let mut push = format!("{:04x}{update}0000", update.len() + 4).into_bytes();
+    push.extend_from_slice(b"PACK\0\0\0\x02\0\0\0\x01");
+    // A tree (2) of 16 GiB: four bits of the size, then seven at a time.
+    push.extend_from_slice(&[0xa0, 0x80, 0x80, 0x80, 0x80, 0x04]);
+    let request = Request::post("/example.git/git-receive-pack")
+        .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+        .body(Body::from(push))
+        .unwrap();
+    let answer = site.router.clone().oneshot(request).await.unwrap();
+    let content = answer.into_body().collect().await.unwrap().to_bytes();
+    let shown = String::from_utf8_lossy(&content);
+    assert!(shown.contains("attempting to allocate"), "{shown}");
+    assert!(site.object_files().is_empty());
+}

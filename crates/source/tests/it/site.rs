@@ -202,6 +202,21 @@ impl Checkout {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The same, with input.
+    pub(crate) async fn git_with(&self, arguments: &[&str], input: &str) -> String {
+        let path = self.path.join(".git/input");
+        std::fs::write(&path, input).unwrap();
+        let mut command = self.command(arguments);
+        command.stdin(std::fs::File::open(&path).unwrap());
+        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            stderr(&output)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Writes a file and commits everything; the commit.
     pub(crate) async fn commit(&self, file: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path.join(file);
