@@ -83,9 +83,9 @@ impl Backend {
         let url = format!("{url}{mode}");
         make_private(&url)?;
         let writer = sqlite_pool(1, Access::Write).connect(&url).await?;
-        let reader = sqlite_pool(SQLITE_READERS, Access::Read)
-            .connect(&url)
-            .await?;
+        // Readers connect when they are needed, which is after the migrations: a connection that
+        // knows a table from before would prepare `SELECT *` with its old columns.
+        let reader = sqlite_pool(SQLITE_READERS, Access::Read).connect_lazy(&url)?;
         Ok(Self {
             dialect: Dialect::Sqlite,
             writer,
