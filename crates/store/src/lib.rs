@@ -48,7 +48,7 @@ pub use crate::{
     events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
-    slugs::{NewSlug, Slug},
+    slugs::{NewSlug, Slug, SlugContents},
     sources::{NewSource, Source},
     words::UnknownWord,
 };

@@ -12,10 +12,16 @@ struct Migration {
 }
 
 /// In order of version, without gaps. A migration never changes once it has been released.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sql: include_str!("../migrations/0001_spine.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sql: include_str!("../migrations/0001_spine.sql"),
+    },
+    Migration {
+        version: 2,
+        sql: include_str!("../migrations/0002_slug_archives.sql"),
+    },
+];
 
 /// Runs what is missing and checks the root key, in one transaction.
 pub(crate) async fn run(backend: &Backend, root_key: &RootKey, now: Time) -> Result<()> {

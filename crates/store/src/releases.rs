@@ -374,7 +374,7 @@ async fn make_current(write: &mut Write<'_>, release: &Release) -> Result<Format
     let slug = slug_row(write, app, slug).await?;
     let statement = query(
         "UPDATE apps SET stack = slugs.stack, slug_size_bytes = slugs.size_bytes,
-                         buildpack_provided_description = slugs.language
+                         buildpack_provided_description = NULLIF(slugs.language, '')
          FROM slugs WHERE apps.id = $1 AND slugs.id = $2",
     )
     .bind(app.to_string())

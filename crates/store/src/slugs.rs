@@ -11,12 +11,12 @@ use serde_json::json;
 use sqlx::query;
 
 use crate::{
-    Change, Result, Store,
+    Change, Result, Store, StoreError,
     columns::{Columns, Record, list, required, to_number},
     write::{Happening, Write},
 };
 
-/// A built app, ready to run. Never changes.
+/// A built app. Never changes, but for the archive that one made over the API waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slug {
     /// Its id.
@@ -27,7 +27,9 @@ pub struct Slug {
     pub stack: StackName,
     /// The commit it was built from.
     pub commit: Option<String>,
-    /// What the buildpack calls it: `Python`.
+    /// What the commit is about.
+    pub commit_description: Option<String>,
+    /// What the buildpack calls it: `Python`. Empty when nobody said.
     pub language: String,
     /// Layer keys, lowest first.
     pub layers: Vec<String>,
@@ -37,10 +39,15 @@ pub struct Slug {
     pub env: BTreeMap<String, String>,
     /// Size of its layers.
     pub size_bytes: u64,
-    /// Of its layers, as the builder writes it.
+    /// Of its layers, as the builder writes it, or of its archive. While the archive is awaited,
+    /// what it must be; empty for any.
     pub checksum: String,
+    /// Whether its archive is still to come; it cannot run before.
+    pub awaits_archive: bool,
     /// When it was made.
     pub created_at: Time,
+    /// When its archive came, or it was made.
+    pub updated_at: Time,
 }
 
 /// A slug to keep; fields as in [`Slug`].
@@ -66,6 +73,19 @@ pub struct NewSlug {
     pub checksum: String,
 }
 
+/// What a slug's archive was found to hold; fields as in [`Slug`].
+#[derive(Clone, Debug)]
+pub struct SlugContents {
+    /// Layer keys, lowest first.
+    pub layers: Vec<String>,
+    /// Variable → value, below the config vars.
+    pub env: BTreeMap<String, String>,
+    /// Size of its layers.
+    pub size_bytes: u64,
+    /// Of the archive.
+    pub checksum: String,
+}
+
 impl Record for Slug {
     const RESOURCE: &'static str = "slug";
 
@@ -75,15 +95,24 @@ impl Record for Slug {
             app: columns.parsed("app_id")?,
             stack: columns.parsed("stack")?,
             commit: columns.optional_text("commit_hash")?,
+            commit_description: columns.optional_text("commit_description")?,
             language: columns.text("language")?,
             layers: columns.json("layers")?,
             process_types: columns.json("process_types")?,
             env: columns.json("env")?,
             size_bytes: columns.number("size_bytes")?,
             checksum: columns.text("checksum")?,
+            awaits_archive: columns.flag("awaits_archive")?,
             created_at: columns.time("created_at")?,
+            updated_at: columns.time("updated_at")?,
         })
     }
+}
+
+/// Where a new slug comes from.
+enum Origin {
+    Build,
+    Archive { commit_description: Option<String> },
 }
 
 struct Layers(Vec<String>);
@@ -99,36 +128,85 @@ impl Record for Layers {
 impl Store {
     /// Keeps a slug.
     pub async fn create_slug(&self, change: &Change, new: &NewSlug) -> Result<Slug> {
+        self.insert_slug(change, new, &Origin::Build).await
+    }
+
+    /// Keeps a slug whose archive is still to come. Its layers are empty, its checksum is what the
+    /// archive must have, or empty.
+    pub async fn create_awaiting_slug(
+        &self,
+        change: &Change,
+        new: &NewSlug,
+        commit_description: Option<String>,
+    ) -> Result<Slug> {
+        let origin = Origin::Archive { commit_description };
+        self.insert_slug(change, new, &origin).await
+    }
+
+    async fn insert_slug(&self, change: &Change, new: &NewSlug, origin: &Origin) -> Result<Slug> {
         let size_bytes = to_number(new.size_bytes, "slug size")?;
+        let (awaits_archive, commit_description) = match origin {
+            Origin::Build => (false, None),
+            Origin::Archive { commit_description } => (true, commit_description.clone()),
+        };
         let mut write = self.write_app(change, new.app).await?;
         let id = SlugId::new();
         let statement = query(
-            "INSERT INTO slugs (id, app_id, stack, commit_hash, language, layers, process_types,
-                                env, size_bytes, checksum, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "INSERT INTO slugs (id, app_id, stack, commit_hash, commit_description, language,
+                                layers, process_types, env, size_bytes, checksum, awaits_archive,
+                                created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
         )
         .bind(id.to_string())
         .bind(new.app.to_string())
         .bind(new.stack.to_string())
         .bind(new.commit.clone())
+        .bind(commit_description)
         .bind(new.language.clone())
         .bind(json!(new.layers).to_string())
         .bind(json!(new.process_types).to_string())
         .bind(json!(new.env).to_string())
         .bind(size_bytes)
         .bind(new.checksum.clone())
+        .bind(i64::from(awaits_archive))
         .bind(write.now.as_micros());
         write.run(statement).await?;
         let slug = slug_row(&mut write, new.app, id).await?;
-        write
-            .commit(Happening {
-                kind: "slug.create",
-                app: Some(new.app),
-                subject: id.to_string(),
-                details: json!({ "commit": slug.commit, "language": slug.language,
-                    "checksum": slug.checksum, "size_bytes": slug.size_bytes }),
-            })
-            .await?;
+        write.commit(told("slug.create", &slug)).await?;
+        Ok(slug)
+    }
+
+    /// Gives a slug that awaits its archive what that holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it has its archive already.
+    pub async fn fill_slug(
+        &self,
+        change: &Change,
+        id: SlugId,
+        contents: &SlugContents,
+    ) -> Result<Slug> {
+        let size_bytes = to_number(contents.size_bytes, "slug size")?;
+        let mut write = self.write(change).await?;
+        let found = query("SELECT * FROM slugs WHERE id = $1").bind(id.to_string());
+        let app = required::<Slug>(write.connection(), found, id).await?.app;
+        write.lock_app(app).await?;
+        let statement = query(
+            "UPDATE slugs SET layers = $2, env = $3, size_bytes = $4, checksum = $5,
+                              awaits_archive = 0, updated_at = $6
+             WHERE id = $1 AND awaits_archive = 1",
+        )
+        .bind(id.to_string())
+        .bind(json!(contents.layers).to_string())
+        .bind(json!(contents.env).to_string())
+        .bind(size_bytes)
+        .bind(contents.checksum.clone())
+        .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::stale("slug", &id));
+        }
+        let slug = slug_row(&mut write, app, id).await?;
+        write.commit(told("slug.update", &slug)).await?;
         Ok(slug)
     }
 
@@ -150,6 +228,17 @@ impl Store {
         let layers: Vec<Layers> =
             list(self.backend.reader(), query("SELECT layers FROM slugs")).await?;
         Ok(layers.into_iter().flat_map(|Layers(keys)| keys).collect())
+    }
+}
+
+fn told(kind: &'static str, slug: &Slug) -> Happening {
+    Happening {
+        kind,
+        app: Some(slug.app),
+        subject: slug.id.to_string(),
+        details: json!({ "commit": slug.commit, "language": slug.language,
+            "checksum": slug.checksum, "size_bytes": slug.size_bytes,
+            "awaits_archive": slug.awaits_archive }),
     }
 }
 

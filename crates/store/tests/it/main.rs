@@ -39,3 +39,4 @@ mod kill;
 mod open;
 mod releases;
 mod secrets;
+mod slugs;

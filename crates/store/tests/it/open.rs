@@ -68,6 +68,27 @@ case! {
     }
 }
 
+case! {
+    async fn slugs_from_before_archives_are_as_they_were(f: Fixture) {
+        let app = f.app("example").await;
+        let slug = f.slug(app.id, &[("web", "serve")]).await;
+        f.store.close().await;
+        sqlx::any::install_default_drivers();
+        let pool = sqlx::AnyPool::connect(&f.url).await.unwrap();
+        for undo in [
+            "ALTER TABLE slugs DROP COLUMN commit_description",
+            "ALTER TABLE slugs DROP COLUMN awaits_archive",
+            "ALTER TABLE slugs DROP COLUMN updated_at",
+            "DELETE FROM schema_migrations WHERE version = 2",
+        ] {
+            sqlx::query(undo).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        let store = Store::open(f.config()).await.unwrap();
+        assert_eq!(store.slug(slug.id).await.unwrap(), slug);
+    }
+}
+
 #[tokio::test]
 async fn a_store_in_memory_works_without_files() {
     let config = StoreConfig {

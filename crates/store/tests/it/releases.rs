@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api::ids::{AppId, ReleaseId};
 use store::{DEFAULT_SIZE, FormationUpdate, NewRelease, ReleaseOutcome, ReleaseStatus, StoreError};
 
-use crate::fixture::{Fixture, change, new_slug, vars};
+use crate::fixture::{Fixture, change, vars};
 
 case! {
     async fn releases_are_numbered_from_one_per_app(f: Fixture) {
@@ -183,21 +183,6 @@ case! {
         let refused = f.store.update_formation(&change(), app.id, &updates).await.unwrap_err();
         assert!(matches!(&refused, StoreError::NotFound { resource: "formation", key } if key == "nope"));
         assert_eq!(f.store.formation(app.id).await.unwrap(), before);
-    }
-}
-
-case! {
-    async fn slugs_keep_what_they_were_given(f: Fixture) {
-        let app = f.app("example").await;
-        let new = new_slug(app.id, &[("web", "serve")]);
-        let slug = f.store.create_slug(&change(), &new).await.unwrap();
-        assert_eq!(f.store.slug(slug.id).await.unwrap(), slug);
-        assert_eq!((&slug.env, &slug.commit, slug.size_bytes), (&new.env, &new.commit, new.size_bytes));
-        assert_eq!(slug.layers, ["runtime", "packages"]);
-        assert_eq!(slug.process_types[&"web".parse().unwrap()], "serve");
-        assert_eq!(f.store.slugs(app.id).await.unwrap(), [slug]);
-        let keys = f.store.layer_keys_in_use().await.unwrap();
-        assert_eq!(keys.into_iter().collect::<Vec<_>>(), ["packages", "runtime"]);
     }
 }
 
