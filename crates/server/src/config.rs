@@ -204,7 +204,7 @@ impl Config {
         chosen.over(file).complete(surroundings)
     }
 
-    /// The same as flags, for a process this one starts.
+    /// The same as flags, for a process this one starts, but for what [`Config::to_variables`] gives.
     pub fn to_flags(&self) -> Vec<OsString> {
         let mut flags: Vec<OsString> = Vec::new();
         let mut flag = |name: &str, value: OsString| {
@@ -219,7 +219,6 @@ impl Config {
         flag("host", self.host.clone().into());
         flag("app-domain", self.app_domain.clone().into());
         flag("shim", self.shim.clone().into());
-        flag("database", self.database.clone().into());
         flag("admin-email", self.admin_email.clone().into());
         flag("stack", self.stack.to_string().into());
         flag(
@@ -234,6 +233,12 @@ impl Config {
             flag("threads", threads.to_string().into());
         }
         flags
+    }
+
+    /// What may hold a secret, as variables: everybody on the machine can read the flags of every
+    /// process, and a database's URL may hold a password.
+    pub fn to_variables(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("LANDFALL_DATABASE".to_owned(), self.database.clone())])
     }
 
     /// The API's URL when it listens on `port`; plain where it need not leave the machine.
@@ -470,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_for_a_child_say_the_same() {
+    fn flags_and_variables_for_a_child_say_the_same() {
         #[derive(clap::Parser)]
         #[command(no_binary_name = true)]
         struct Child {
@@ -482,8 +487,19 @@ mod tests {
             threads: NonZeroUsize::new(3),
             ..flags(Some("/somewhere"))
         };
+        let chosen = Choices {
+            database: Some("postgres://ann:secret@db/landfall".to_owned()),
+            ..chosen
+        };
         let config = Config::resolve(chosen, &surroundings(&[])).unwrap();
-        let again = Child::try_parse_from(config.to_flags()).unwrap().choices;
-        assert_eq!(Config::resolve(again, &surroundings(&[])).unwrap(), config);
+        let flags = config.to_flags();
+        let is_secret = |flag: &OsString| flag.to_string_lossy().contains("secret");
+        assert!(!flags.iter().any(is_secret), "{flags:?}");
+        let again = Child::try_parse_from(flags).unwrap().choices;
+        let inherited = Surroundings {
+            variables: config.to_variables(),
+            ..surroundings(&[])
+        };
+        assert_eq!(Config::resolve(again, &inherited).unwrap(), config);
     }
 }

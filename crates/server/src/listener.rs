@@ -17,7 +17,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,7 +28,8 @@ use crate::{authority::Authority, rendezvous::Rendezvous};
 
 /// The first byte of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-/// How long a client may take to say what it wants, and to finish its TLS handshake.
+/// How long a client may take to say what it wants, be it byte by byte, and to finish its TLS
+/// handshake.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a rendezvous client may take between its secret and the line end.
 const LINE_END: Duration = Duration::from_millis(100);
@@ -107,8 +108,9 @@ impl Listener {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut read = Vec::with_capacity(4096);
+        let end = Instant::now() + PATIENCE;
         let greeting = loop {
-            if timeout(PATIENCE, stream.read_buf(&mut read)).await?? == 0 {
+            if timeout_at(end, stream.read_buf(&mut read)).await?? == 0 {
                 break sniff::at_end(&read);
             }
             if read.len() == sniff::SECRET_LENGTH && sniff::is_rendezvous(&read) {
@@ -147,6 +149,10 @@ impl Listener {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE * 4);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PATIENCE);
         let served = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .await;

@@ -187,6 +187,7 @@ impl<'a> Kept<'a> {
         command
             .arg(self.name)
             .args(self.config.to_flags())
+            .envs(self.config.to_variables())
             .arg("--supervised");
         match &self.listener {
             Some(listener) => {

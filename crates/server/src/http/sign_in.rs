@@ -35,8 +35,10 @@ use super::{
 const LIFETIME: Duration = Duration::from_mins(10);
 /// The CLI asks again when it gets no answer in this time.
 const PATIENCE: Duration = Duration::from_secs(50);
-/// More at once are refused.
-const MOST_PENDING: usize = 100;
+/// With more at once the oldest is forgotten: whoever begins many must not keep others from it.
+const MOST_PENDING: usize = 1000;
+/// Longest description, in characters; it says which machine asks.
+const LONGEST_DESCRIPTION: usize = 200;
 /// Tokens made so last a year, as Heroku's do.
 const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
 const FORM_LIMIT_BYTES: usize = 16 * 1024;
@@ -54,11 +56,14 @@ struct Pending {
 }
 
 impl SignIns {
-    fn begin(&self, description: String, now: Time) -> Option<(Uuid, String)> {
+    fn begin(&self, description: &str, now: Time) -> (Uuid, String) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, sign_in| now.since(sign_in.begun_at) < LIFETIME);
-        if pending.len() >= MOST_PENDING {
-            return None;
+        if pending.len() >= MOST_PENDING
+            && let Some(oldest) = pending.iter().min_by_key(|(_, sign_in)| sign_in.begun_at)
+        {
+            let oldest = *oldest.0;
+            pending.remove(&oldest);
         }
         let (id, secret) = (
             Uuid::new_v4(),
@@ -66,13 +71,13 @@ impl SignIns {
         );
         let token = watch::channel(None).0;
         let sign_in = Pending {
-            description,
+            description: description.chars().take(LONGEST_DESCRIPTION).collect(),
             secret: secret.clone(),
             begun_at: now,
             token,
         };
         pending.insert(id, sign_in);
-        Some((id, secret))
+        (id, secret)
     }
 
     fn find(&self, id: Uuid, now: Time) -> Result<Pending, Refusal> {
@@ -111,8 +116,7 @@ async fn begin(
     Body(begin): Body<Begin>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let now = state.platform.now();
-    let begun = state.browser_sign_ins.begin(begin.description, now);
-    let (id, secret) = begun.ok_or(Refusal::RateLimited)?;
+    let (id, secret) = state.browser_sign_ins.begin(&begin.description, now);
     let urls = json!({
         "browser_url": format!("/auth/browser/{id}"),
         "cli_url": format!("/auth/cli/{id}"),
@@ -261,6 +265,23 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_sign_ins_keeps_nobody_out() {
+        let sign_ins = SignIns::default();
+        let at = |micros| Time::from_micros(micros);
+        let (first, _) = sign_ins.begin("first", at(0));
+        for micros in 1..1500 {
+            sign_ins.begin(&"x".repeat(10_000), at(micros));
+        }
+        let (last, secret) = sign_ins.begin("last", at(1500));
+        assert_eq!(sign_ins.find(last, at(1500)).unwrap().secret, secret);
+        assert!(sign_ins.find(first, at(1500)).is_err());
+        let pending = sign_ins.0.lock().unwrap();
+        assert_eq!(pending.len(), MOST_PENDING);
+        let longest = pending.values().map(|sign_in| sign_in.description.len());
+        assert_eq!(longest.max(), Some(LONGEST_DESCRIPTION));
+    }
 
     #[test]
     fn forms_are_decoded_and_pages_escaped() {

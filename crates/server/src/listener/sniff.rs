@@ -8,6 +8,9 @@ const SECRET_PREFIX: &[u8] = b"rz-";
 /// Bytes of every rendezvous secret.
 pub(crate) const SECRET_LENGTH: usize = 43;
 
+/// What every HTTP/2 client sends first (RFC 9113 §3.4), and no HTTP/1 client.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What the client wants.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
@@ -23,7 +26,12 @@ pub(crate) enum Greeting {
 }
 
 /// The greeting, once `read` suffices to know it.
+///
+/// The beginning of HTTP/2's preface does not: what serves HTTP waits for the rest without end.
 pub(crate) fn greeting(read: &[u8]) -> Option<Greeting> {
+    if read.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(read) {
+        return None;
+    }
     let known = read.len().min(SECRET_PREFIX.len());
     if read.get(..known) != SECRET_PREFIX.get(..known) {
         return Some(Greeting::Http);
@@ -77,7 +85,10 @@ mod tests {
     fn greetings() {
         check("G", Some(&Greeting::Http));
         check("GET / HTTP/1.1\r\n", Some(&Greeting::Http));
-        check("PRI * HTTP/2.0\r\n", Some(&Greeting::Http));
+        check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(&Greeting::Http));
+        check("PRI * HTTP/2.0\r\n", None);
+        check("POST / HTTP/1.1\r\n", Some(&Greeting::Http));
+        check("P", None);
         check("rx", Some(&Greeting::Http));
         check("r", None);
         check(&SECRET[..20], None);
