@@ -3,7 +3,7 @@
 //! `Bearer TOKEN`, or `Basic` whose password is the token whatever the user name says: git,
 //! heroku-go and others send it so. Only making a token takes an account's password as well.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use api::{authorizations::Scope, ids::AuthorizationId};
 use axum::extract::{ConnectInfo, Request};
@@ -88,11 +88,35 @@ pub(super) async fn bearer(
     let Some(user) = user.filter(|_| takes_password) else {
         return Err(platform::Error::Unauthorized.into());
     };
+    let account = password_holder(state, (user, secret), &asking.origin).await?;
+    Ok(asking.into_bearer(account, vec![Scope::Global], None))
+}
+
+/// The account with this email address and password. Who guesses, and who only wants to keep the
+/// processors busy, soon gets no further.
+pub(super) async fn password_holder(
+    state: &HttpState,
+    (email, password): (&str, &str),
+    origin: &str,
+) -> Result<Account, Refusal> {
+    let now = state.platform.now();
+    state.sign_in_origins.take(origin, now, true)?;
     state
         .sign_ins
-        .take(&user.to_ascii_lowercase(), platform.now(), true)?;
-    let account = platform.password_holder(user, secret).await?;
-    Ok(asking.into_bearer(account, vec![Scope::Global], None))
+        .take(&email.to_ascii_lowercase(), now, true)?;
+    let (platform, turns) = (
+        state.platform.clone(),
+        Arc::clone(&state.checking_passwords),
+    );
+    let (email, password) = (email.to_owned(), password.to_owned());
+    // On its own: a client that goes away must not give its turn to another while its password is
+    // being checked still.
+    let checking = tokio::spawn(async move {
+        let _turn = turns.acquire_owned().await;
+        platform.password_holder(&email, &password).await
+    });
+    let account = checking.await.map_err(|_| platform::Error::Unauthorized)?;
+    Ok(account?)
 }
 
 /// Whether the request comes from one of the server's own front doors.

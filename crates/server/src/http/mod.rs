@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef, middleware::from_fn};
 use platform::Platform;
+use tokio::sync::Semaphore;
 
 pub use self::{authenticate::InProcess, error::Refusal, rate_limits::RateLimits};
 use self::{route::Route, sign_in::SignIns};
@@ -47,14 +48,21 @@ use self::{route::Route, sign_in::SignIns};
 const REQUESTS_PER_HOUR: u32 = 36_000;
 /// Wrong or right passwords per email address and hour.
 const SIGN_INS_PER_HOUR: u32 = 30;
+/// The same per address they come from: many people may sit behind one.
+const SIGN_INS_PER_ORIGIN: u32 = 300;
+/// Passwords checked at once: each takes a processor for a good part of a second.
+const PASSWORDS_AT_ONCE: usize = 2;
 
 /// What every handler may use. Cloning shares it.
 #[derive(Clone)]
 pub struct HttpState {
     platform: Platform,
     requests: Arc<RateLimits>,
-    /// Attempts at passwords.
+    /// Attempts at passwords, by email address.
     sign_ins: Arc<RateLimits>,
+    /// The same, by where they come from.
+    sign_in_origins: Arc<RateLimits>,
+    checking_passwords: Arc<Semaphore>,
     browser_sign_ins: SignIns,
 }
 
@@ -65,6 +73,8 @@ impl HttpState {
             platform,
             requests: Arc::new(RateLimits::new(REQUESTS_PER_HOUR, 3600)),
             sign_ins: Arc::new(RateLimits::new(SIGN_INS_PER_HOUR, 3600)),
+            sign_in_origins: Arc::new(RateLimits::new(SIGN_INS_PER_ORIGIN, 3600)),
+            checking_passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
             browser_sign_ins: SignIns::default(),
         }
     }

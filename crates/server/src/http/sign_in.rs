@@ -18,7 +18,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, Uri, header};
-use platform::{Caller, Platform, authorize::Action};
+use platform::{Caller, authorize::Action};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -147,15 +147,16 @@ async fn submit(
     let (cause, request_id) = (route::cause(&request), route::request_id(&request));
     let body = to_bytes(request.into_body(), FORM_LIMIT_BYTES).await;
     let form_fields = fields(&body.map_err(|_| Refusal::BodyTooLong)?)?;
-    state
-        .sign_ins
-        .take(&form_fields.email.to_ascii_lowercase(), now, true)?;
-    let Ok(account) = holder(&state.platform, &form_fields).await else {
-        let page = form(
-            &sign_in.description,
-            "That email address and password do not fit.",
-        );
-        return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+    let account = match holder(&state, &form_fields, &origin).await {
+        Ok(account) => account,
+        Err(Refusal::RateLimited) => return Err(Refusal::RateLimited),
+        Err(_) => {
+            let page = form(
+                &sign_in.description,
+                "That email address and password do not fit.",
+            );
+            return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+        }
     };
     let caller = Caller {
         account: account.id,
@@ -177,15 +178,18 @@ async fn submit(
     )
 }
 
-async fn holder(platform: &Platform, form: &Form) -> platform::Result<store::Account> {
-    match platform.token_holder(&form.password).await? {
+async fn holder(state: &HttpState, form: &Form, origin: &str) -> Result<store::Account, Refusal> {
+    match state.platform.token_holder(&form.password).await? {
         Some((account, grant))
             if account.email.eq_ignore_ascii_case(&form.email)
                 && grant.scope.contains(&api::authorizations::Scope::Global) =>
         {
             Ok(account)
         }
-        _ => platform.password_holder(&form.email, &form.password).await,
+        _ => {
+            let shown = (form.email.as_str(), form.password.as_str());
+            authenticate::password_holder(state, shown, origin).await
+        }
     }
 }
 
