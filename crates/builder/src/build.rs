@@ -105,7 +105,7 @@ pub struct Swept {
 #[derive(Clone)]
 pub struct Builder {
     workshop: Workshop,
-    config: BuilderConfig,
+    pub(crate) config: BuilderConfig,
     host_vars: Arc<BTreeMap<String, String>>,
     running: Arc<Mutex<BTreeSet<BuildId>>>,
 }

@@ -9,6 +9,7 @@ pub mod build;
 mod buildpacks;
 mod error;
 mod execute;
+mod import;
 mod launch;
 pub mod layers;
 mod output;
@@ -20,5 +21,6 @@ mod versions;
 pub use crate::{
     build::{BuildRequest, Builder, BuilderConfig, BuiltSlug, Swept},
     error::BuildError,
+    import::Imported,
     launch::launch_command,
 };

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What the stack's own programs are found by.
-const STACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const STACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Config vars that would break the build's own programs; Heroku's buildpacks leave them out too.
 const WITHHELD: [&str; 8] = [
