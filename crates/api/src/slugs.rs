@@ -41,7 +41,7 @@ pub struct Slug {
 /// How to reach a slug's archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlugBlob {
-    /// `get` for a built slug, `put` for one that waits for its archive.
+    /// `PUT` when the slug was just made and waits for its archive, else `GET`.
     pub method: String,
     /// A secret URL.
     pub url: String,

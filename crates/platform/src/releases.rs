@@ -13,6 +13,7 @@ use store::{NewRelease, Release, ReleaseStatus, Slug};
 use crate::{
     Caller, Platform,
     error::{Error, Result},
+    slugs::check_is_uploaded,
 };
 
 impl Platform {
@@ -41,7 +42,7 @@ impl Platform {
     /// Releases a slug of the app.
     ///
     /// # Errors
-    /// `NotFound` when the slug is not the app's.
+    /// `NotFound` when the slug is not the app's, `Invalid` when it awaits its archive.
     pub async fn create_release(
         &self,
         caller: &Caller,
@@ -56,6 +57,7 @@ impl Platform {
                 name: slug.to_string(),
             });
         }
+        check_is_uploaded(&found)?;
         let description = description.unwrap_or_else(|| {
             let commit = found.commit.as_deref().unwrap_or("slug");
             format!("Deploy {}", commit.get(..8).unwrap_or(commit))

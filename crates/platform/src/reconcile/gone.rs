@@ -59,6 +59,7 @@ async fn stop_and_remove(platform: &Platform, dyno: DynoId) -> Result<(), Engine
 async fn remove_files(platform: &Platform, app: AppId) -> Result<()> {
     platform.logs.remove(app).await?;
     platform.builder.forget(app).await?;
+    platform.forget_slugs(app).await?;
     let path = platform.settings.git_dir.join(format!("{app}.git"));
     match tokio::fs::remove_dir_all(&path).await {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File {

@@ -173,10 +173,12 @@ mod tests {
         GET /buildpacks/{name}/readme
         GET /buildpacks/{name}/revisions
         GET /logs/{session}/{secret}
+        GET /slugs/{slug}/{secret}
         GET /sources/{source}/{secret}
         GET /streams/{id}/{secret}
         POST /auth
         POST /auth/browser/{id}
+        PUT /slugs/{slug}/{secret}
         PUT /sources/{source}/{secret}
         ");
     }

@@ -1,24 +1,35 @@
-//! `/apps/{app}/slugs/{slug}`.
+//! `/apps/{app}/slugs`, and a slug's archive at its secret URL.
 
 use api::{
-    paths,
     references::NameReference,
-    slugs::{Slug, SlugBlob},
+    slugs::{NewSlug, Slug, SlugBlob},
 };
-use axum::{Json, extract::State};
-use platform::{Platform, Settings, authorize::Action};
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderValue, StatusCode, header};
+use platform::{Platform, authorize::Action, slugs::SlugUpload};
 use serde::Deserialize;
+use tokio_util::io::ReaderStream;
 
 use super::{
+    authenticate,
     error::Refusal,
-    extract::{Of, Path},
-    route::Route,
+    extract::{Body, By, Of, Path},
+    route::{self, Route},
+    streams,
 };
+
+const BLOB: &str = "/slugs/{slug}/{secret}";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/apps/{app}/slugs/{slug}", Action::ReadApp, show),
         Route::post("/apps/{app}/slugs", Action::Deploy, create),
+        Route::put(BLOB, Action::UseSecretUrl, upload),
+        Route::get(BLOB, Action::UseSecretUrl, download),
     ]
 }
 
@@ -33,27 +44,70 @@ async fn show(
     Path(path): Path<SlugPath>,
 ) -> Result<Json<Slug>, Refusal> {
     let row = platform.slug(&app, &path.slug).await?;
-    Ok(Json(body(platform.settings(), row)))
+    let blob = SlugBlob {
+        method: "GET".to_owned(),
+        url: platform.slug_url(row.id),
+    };
+    Ok(Json(body(blob, row)))
 }
 
-async fn create(Of(_): Of) -> Refusal {
-    let message = "Slugs are made by builds here: upload the source with POST /sources and use \
-                   POST /apps/{app}/builds.";
-    Refusal::UnexpectedBody(message.to_owned())
+async fn create(
+    State(platform): State<Platform>,
+    By(caller): By,
+    Of(app): Of,
+    Body(new): Body<NewSlug>,
+) -> Result<(StatusCode, Json<Slug>), Refusal> {
+    let row = platform.create_slug(&caller, &app, new).await?;
+    let blob = SlugBlob {
+        method: "PUT".to_owned(),
+        url: platform.slug_upload_url(row.id),
+    };
+    Ok((StatusCode::CREATED, Json(body(blob, row))))
 }
 
-fn body(settings: &Settings, row: store::Slug) -> Slug {
-    let secret = settings.secret_for("slug", &row.id.to_string());
-    let url = format!("{}{}", settings.api_url, paths::slug_blob(row.id, &secret));
+async fn upload(
+    State(platform): State<Platform>,
+    Path(path): Path<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, Refusal> {
+    let upload = by_secret(path, &request);
+    let chunks = request.into_body().into_data_stream();
+    platform.receive_slug(&upload, chunks).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn download(
+    State(platform): State<Platform>,
+    Path(path): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let path = platform.slug_archive(&by_secret(path, &request)).await?;
+    let file = tokio::fs::File::open(path).await.map_err(Refusal::Upload)?;
+    let mut response = streams::bytes(ReaderStream::new(file));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    Ok(response)
+}
+
+fn by_secret((slug, secret): (String, String), request: &Request) -> SlugUpload {
+    SlugUpload {
+        slug,
+        secret,
+        origin: authenticate::origin(request),
+        request_id: route::request_id(request),
+    }
+}
+
+fn body(blob: SlugBlob, row: store::Slug) -> Slug {
+    let said = |text: String| Some(text).filter(|text| !text.is_empty());
     Slug {
-        blob: SlugBlob {
-            method: "get".to_owned(),
-            url,
-        },
-        buildpack_provided_description: Some(row.language),
-        checksum: Some(row.checksum),
+        blob,
+        buildpack_provided_description: said(row.language),
+        checksum: said(row.checksum),
         commit: row.commit,
-        commit_description: None,
+        commit_description: row.commit_description,
         created_at: row.created_at,
         process_types: row
             .process_types
@@ -61,9 +115,9 @@ fn body(settings: &Settings, row: store::Slug) -> Slug {
             .map(|(process_type, command)| (process_type.to_string(), command))
             .collect(),
         id: row.id,
-        size: Some(row.size_bytes),
+        size: (!row.awaits_archive).then_some(row.size_bytes),
         stack: NameReference::new("stack", row.stack.as_str()),
-        updated_at: row.created_at,
+        updated_at: row.updated_at,
         deleted_at: None,
     }
 }

@@ -36,6 +36,7 @@ async fn secret_urls_need_their_secret() {
         format!("/streams/{id}/0000"),
         "/streams/x/0000".to_owned(),
         format!("/sources/{id}/0000"),
+        format!("/slugs/{id}/0000"),
         "/logs/e30/0000".to_owned(),
     ] {
         let request = Harness::request(Method::GET, &path, "")

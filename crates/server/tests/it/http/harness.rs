@@ -1,6 +1,6 @@
 //! A platform to ask, and the asking.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration};
 
 use api::{clock::Clock, ids::AccountId};
 use axum::{Router, body::Body};
@@ -85,7 +85,7 @@ impl Harness {
                 layers: path("layers"),
                 work: path("work"),
                 cache: path("cache"),
-                layer_owner: 0,
+                layer_owner: std::fs::metadata(directory.path()).unwrap().uid(),
                 clock: clock.clone(),
             },
         );

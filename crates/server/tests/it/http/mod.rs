@@ -9,4 +9,5 @@ mod edge;
 mod harness;
 mod releases;
 mod schema;
+mod slugs;
 mod sources;

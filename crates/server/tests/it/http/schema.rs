@@ -135,7 +135,14 @@ async fn furnish(harness: &Harness) -> Vec<(&'static str, Value)> {
         .post("/apps/example/log-sessions", json!({}))
         .await
         .json();
-    vec![("slug", slug), ("source", source), ("log-session", session)]
+    let awaiting = json!({ "process_types": { "web": "serve" } });
+    let awaiting = harness.post("/apps/example/slugs", awaiting).await.json();
+    vec![
+        ("slug", slug),
+        ("slug", awaiting),
+        ("source", source),
+        ("log-session", session),
+    ]
 }
 
 #[tokio::test]
