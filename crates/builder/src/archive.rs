@@ -22,6 +22,11 @@ use thiserror::Error;
 pub const MAX_ENTRIES: usize = 200_000;
 /// Most bytes that the files of one archive may come to.
 pub const MAX_TOTAL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Most bytes of an archive without its compression. Headers and padding count too: a bomb may
+/// consist of them alone.
+const MAX_ARCHIVE_BYTES: u64 = MAX_TOTAL_BYTES + MAX_ENTRIES as u64 * 2048;
+/// Largest extension header: the longest path or link many times over.
+const MAX_HEADER_BYTES: u64 = 64 * 1024;
 /// Longest path below the app's root, in bytes.
 pub const MAX_PATH_BYTES: usize = 1024;
 /// Deepest path below the app's root, in parts.
@@ -62,6 +67,9 @@ pub enum ArchiveError {
     /// More than [`MAX_TOTAL_BYTES`].
     #[error("the source is larger than {} MB", MAX_TOTAL_BYTES / 1_048_576)]
     TooLarge,
+    /// A path or an extension header longer than any honest one.
+    #[error("the source archive has a header of more than {MAX_HEADER_BYTES} bytes")]
+    LargeHeader,
     /// The archive cannot be read, or its files cannot be written.
     #[error("could not unpack the source")]
     Io(#[from] io::Error),
@@ -95,15 +103,34 @@ pub fn unpack(
     target: &Path,
     ownership: Ownership,
 ) -> Result<Unpacked, ArchiveError> {
+    refuse_large_headers(open(archive)?)?;
     let reader = open(archive)?;
     let mut tree = Tree::new(target.to_owned(), ownership.owner);
-    // Headers and padding count too: a bomb may consist of them alone.
-    let most = MAX_TOTAL_BYTES + MAX_ENTRIES as u64 * 2048;
-    let mut tar = tar::Archive::new(reader.take(most));
+    let mut tar = tar::Archive::new(reader.take(MAX_ARCHIVE_BYTES));
     for entry in tar.entries()? {
         tree.add(&mut entry?)?;
     }
     tree.finish(ownership.now)
+}
+
+/// Reads the archive once without heeding its extension headers, which the library otherwise holds
+/// in memory whole, whatever size they claim.
+fn refuse_large_headers(reader: Box<dyn Read>) -> Result<(), ArchiveError> {
+    let mut tar = tar::Archive::new(reader.take(MAX_ARCHIVE_BYTES));
+    for entry in tar.entries()?.raw(true) {
+        let entry = entry?;
+        let is_extension = matches!(
+            entry.header().entry_type(),
+            EntryType::XGlobalHeader
+                | EntryType::XHeader
+                | EntryType::GNULongName
+                | EntryType::GNULongLink
+        );
+        if is_extension && entry.header().entry_size()? > MAX_HEADER_BYTES {
+            return Err(ArchiveError::LargeHeader);
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the first bytes to find out how the archive is compressed.
@@ -482,6 +509,24 @@ mod tests {
         check_refused(&[("b", Block, 0o644, "")], "neither a file");
         check_refused(&[("p", Fifo, 0o644, "")], "neither a file");
         check_refused(&[(".", Regular, 0o644, "x")], "contradicts");
+    }
+
+    #[test]
+    fn a_header_that_claims_much_is_not_believed() {
+        for kind in [EntryType::XHeader, EntryType::GNULongName] {
+            let mut tar = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(MAX_HEADER_BYTES + 1);
+            header.set_cksum();
+            let length = usize::try_from(MAX_HEADER_BYTES + 1).unwrap();
+            tar.append(&header, vec![b'a'; length].as_slice()).unwrap();
+            let (_directory, unpacked) = unpack_bytes(&tar.into_inner().unwrap());
+            assert!(
+                matches!(unpacked, Err(ArchiveError::LargeHeader)),
+                "{unpacked:?}"
+            );
+        }
     }
 
     #[test]

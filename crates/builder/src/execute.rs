@@ -200,6 +200,7 @@ impl Execution {
             stack: self.stack.to_string(),
             upon: self.upon(step)?.map(|layer| layer.key.clone()).collect(),
             files: files.collect(),
+            app: (!step.caches.is_empty()).then(|| self.app.to_string()),
             build: (!step.is_reusable).then(|| self.build.to_string()),
         })
     }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::archive::hex;
 
 /// Counts up when a change of this program makes all earlier layers unfit.
-const KEY_VERSION: u32 = 1;
+const KEY_VERSION: u32 = 2;
 
 /// A whole build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub struct Step {
     pub action: Action,
     /// The environment of the command.
     pub env: BTreeMap<String, String>,
-    /// Download caches that it may read and write; they never change the result.
+    /// Download caches that it may read and write. They should not change the result, but the app's
+    /// own build code can write to them: a step with caches makes a layer for its app alone.
     pub caches: Vec<Cache>,
     /// A file of the machine's runtime mirror, shown read-only at `/cache/mirror`; the command
     /// names its checksum.
@@ -140,6 +141,9 @@ pub struct Inputs {
     pub upon: Vec<String>,
     /// Path → SHA-256 of the files it sees besides.
     pub files: BTreeMap<String, String>,
+    /// Set for steps with download caches, which the app may have tampered with: no other app gets
+    /// what they make.
+    pub app: Option<String>,
     /// Set for steps that always run: no two builds give the same.
     pub build: Option<String>,
 }
@@ -213,6 +217,7 @@ mod tests {
             stack: "landfall-13".into(),
             upon: vec!["a".into()],
             files: BTreeMap::from([("uv.lock".into(), "1".into())]),
+            app: None,
             build: None,
         }
     }
@@ -236,6 +241,10 @@ mod tests {
                 ..inputs()
             }),
             step().key(&Inputs {
+                app: Some("1".into()),
+                ..inputs()
+            }),
+            step().key(&Inputs {
                 build: Some("1".into()),
                 ..inputs()
             }),
@@ -250,7 +259,7 @@ mod tests {
         others.push(key);
         others.sort();
         others.dedup();
-        assert_eq!(others.len(), 8);
+        assert_eq!(others.len(), 9);
     }
 
     #[test]
