@@ -10,7 +10,7 @@ use crate::{
     sizes,
 };
 
-/// Dynos of one process type at most.
+/// Dynos of one app at most (Heroku: 100).
 const QUANTITY_LIMIT: u32 = 100;
 
 /// A wish to scale one process type; what is absent stays.
@@ -45,6 +45,7 @@ impl Platform {
             .iter()
             .map(|scaling| check(scaling, &present))
             .collect::<Result<Vec<FormationUpdate>>>()?;
+        check_total(&present, &updates)?;
         let formation = self
             .store
             .update_formation(&caller.change(), app, &updates)
@@ -66,6 +67,26 @@ impl Platform {
         self.nudges.nudge(app);
         Ok(changed)
     }
+}
+
+/// Refuses to grow beyond what one app may have.
+fn check_total(present: &[Formation], updates: &[FormationUpdate]) -> Result<()> {
+    let wanted = |row: &Formation| {
+        let update = updates
+            .iter()
+            .rfind(|update| update.process_type == row.process_type);
+        update
+            .and_then(|update| update.quantity)
+            .unwrap_or(row.quantity)
+    };
+    let before: u32 = present.iter().map(|row| row.quantity).sum();
+    let after: u32 = present.iter().map(wanted).sum();
+    if after > QUANTITY_LIMIT && after > before {
+        return Err(Error::Invalid {
+            message: format!("Cannot scale an app to more than {QUANTITY_LIMIT} dynos."),
+        });
+    }
+    Ok(())
 }
 
 fn check(scaling: &Scaling, present: &[Formation]) -> Result<FormationUpdate> {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     ids::{AppId, DynoId},
-    names::ProcessType,
+    names::{ConfigVarName, ProcessType},
 };
 use engine::{EngineError, Stdio};
 use logs::LogSource;
@@ -25,6 +25,10 @@ use crate::{
 
 /// How long a detached run may take when nothing else is asked (Heroku: 24 hours).
 pub(crate) const DETACHED_LIMIT: Duration = Duration::from_hours(24);
+/// One-off dynos of one app at once.
+const ONE_OFFS_PER_APP: usize = 50;
+/// Longest command, far above any line a person types.
+const COMMAND_BYTES: usize = 32 * 1024;
 /// Wait after the engine failed us.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Numbers of one-off dynos, as Heroku gives them.
@@ -47,6 +51,28 @@ pub struct Run {
     pub time_to_live: Option<Duration>,
     /// The type shown in its name; absent means `run`.
     pub process_type: Option<String>,
+}
+
+/// What cannot be run at all.
+fn check(run: &Run) -> Result<()> {
+    let invalid = |message: String| Err(Error::Invalid { message });
+    if run.command.trim().is_empty() {
+        return invalid("No command given.".to_owned());
+    }
+    if run.command.len() > COMMAND_BYTES || run.command.contains('\0') {
+        return invalid(format!(
+            "The command must be text of at most {COMMAND_BYTES} bytes."
+        ));
+    }
+    for (name, value) in &run.env {
+        if let Err(error) = name.parse::<ConfigVarName>() {
+            return invalid(error.to_string());
+        }
+        if value.contains('\0') {
+            return invalid(format!("The value of {name} holds a NUL byte."));
+        }
+    }
+    Ok(())
 }
 
 impl Platform {
@@ -102,9 +128,14 @@ impl Platform {
     }
 
     async fn record_run(&self, caller: &Caller, app: AppId, run: &Run) -> Result<Dyno> {
-        if run.command.trim().is_empty() {
+        check(run)?;
+        let present = self.store.dynos(app).await?;
+        let one_offs = present.iter().filter(|dyno| dyno.kind == DynoKind::OneOff);
+        if one_offs.count() >= ONE_OFFS_PER_APP {
             return Err(Error::Invalid {
-                message: "No command given.".to_owned(),
+                message: format!(
+                    "Cannot run more than {ONE_OFFS_PER_APP} one-off dynos at once. Wait for some to end, or stop them with `heroku ps:stop`."
+                ),
             });
         }
         let release = self

@@ -2,9 +2,10 @@
 //!
 //! The archive is one file, complete or absent: it is received beside its place and moved there.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use api::{
+    clock::Time,
     ids::SourceId,
     paths,
     sources::{Source, SourceUrls},
@@ -19,12 +20,15 @@ use tokio::{
 
 use crate::{
     Platform,
-    caller::Caller,
+    caller::{Caller, system_change},
     error::{Error, Result},
 };
 
 /// Largest archive that is received.
 const LARGEST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// How long a source is kept (Heroku: an hour).
+const LIFETIME: Duration = Duration::from_hours(1);
 
 impl Platform {
     /// Makes a place to upload an archive to.
@@ -71,23 +75,36 @@ impl Platform {
             path: partial.clone(),
             source,
         };
-        let mut file = File::create(&partial).await.map_err(failed)?;
-        let mut length = 0;
-        let mut chunks = std::pin::pin!(chunks);
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| Error::Invalid {
-                message: format!("The upload broke off: {error}"),
-            })?;
-            length += chunk.as_ref().len() as u64;
-            if length > LARGEST_BYTES {
-                return Err(Error::Invalid {
-                    message: format!("The archive is larger than {LARGEST_BYTES} bytes"),
-                });
-            }
-            file.write_all(chunk.as_ref()).await.map_err(failed)?;
+        if let Err(error) = write_all(&partial, chunks).await {
+            fs::remove_file(&partial).await.map_err(failed)?;
+            return Err(error);
         }
-        file.sync_all().await.map_err(failed)?;
         fs::rename(&partial, &path).await.map_err(failed)
+    }
+
+    /// Removes sources that no build will ask for any more, and what broken uploads left.
+    pub(crate) async fn remove_old_sources(&self) -> Result<()> {
+        let oldest = Time::from_micros(
+            self.clock.now().as_micros() - i64::try_from(LIFETIME.as_micros()).unwrap_or(i64::MAX),
+        );
+        let change = system_change("it is older than an hour");
+        for source in self.store.sources_before(oldest).await? {
+            let path = self.source_path(source.id);
+            for path in [path.with_extension("part"), path] {
+                match fs::remove_file(&path).await {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::File {
+                            step: "remove",
+                            path,
+                            source,
+                        });
+                    }
+                    _ => {}
+                }
+            }
+            self.store.delete_source(&change, source.id).await?;
+        }
+        Ok(())
     }
 
     /// The uploaded archive behind a source's secret.
@@ -146,6 +163,38 @@ impl Platform {
     fn source_path(&self, id: SourceId) -> PathBuf {
         self.settings.sources_dir.join(format!("{id}.tar"))
     }
+}
+
+/// Writes an upload as it comes, up to what one may be.
+async fn write_all<B, E>(
+    path: &std::path::Path,
+    chunks: impl Stream<Item = Result<B, E>>,
+) -> Result<()>
+where
+    B: AsRef<[u8]>,
+    E: std::fmt::Display,
+{
+    let failed = |source| Error::File {
+        step: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::create(path).await.map_err(failed)?;
+    let mut length = 0;
+    let mut chunks = std::pin::pin!(chunks);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Error::Invalid {
+            message: format!("The upload broke off: {error}"),
+        })?;
+        length += chunk.as_ref().len() as u64;
+        if length > LARGEST_BYTES {
+            return Err(Error::Invalid {
+                message: format!("The archive is larger than {LARGEST_BYTES} bytes"),
+            });
+        }
+        file.write_all(chunk.as_ref()).await.map_err(failed)?;
+    }
+    file.sync_all().await.map_err(failed)
 }
 
 fn random_secret() -> String {

@@ -60,6 +60,12 @@ async fn sweep_now_and_then(platform: Platform) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
         ticks.tick().await;
+        if let Err(error) = platform.remove_old_sources().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot remove old sources"
+            );
+        }
         match platform.store.apps().await {
             Ok(apps) => apps.iter().for_each(|app| platform.nudges.nudge(app.id)),
             Err(error) => {

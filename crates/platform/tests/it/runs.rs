@@ -208,3 +208,32 @@ fn a_row_that_was_never_started_is_tidied_away() {
     world.restart();
     world.settle(&app);
 }
+
+#[test]
+fn what_cannot_be_run_is_refused() {
+    let world = World::new();
+    let app = world.live_app(&[("web", "serve")]);
+    let refuse = |run: Run, text: &str| {
+        let caller = world.caller();
+        let answer = world.wait(world.platform().run_dyno(&caller, app.id, run));
+        let Err(Error::Invalid { message }) = answer else {
+            panic!("it was not refused: {:?}", answer.map(|(dyno, _)| dyno));
+        };
+        assert!(message.contains(text), "{message}");
+    };
+    refuse(command("  "), "No command given");
+    refuse(command("echo \0"), "must be text");
+    refuse(command(&"x".repeat(40_000)), "must be text");
+    let env = [("A=B".to_owned(), "1".to_owned())].into();
+    refuse(
+        Run {
+            env,
+            ..command("serve")
+        },
+        "A=B",
+    );
+    for _ in 0..50 {
+        run(&world, &app, command("serve"));
+    }
+    refuse(command("serve"), "more than 50 one-off dynos");
+}
