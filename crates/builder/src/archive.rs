@@ -514,8 +514,8 @@ mod tests {
     #[test]
     fn a_header_that_claims_much_is_not_believed() {
         for kind in [EntryType::XHeader, EntryType::GNULongName] {
-            let mut tar = tar::Builder::new(Vec::new());
-            let mut header = tar::Header::new_gnu();
+            let mut tar = Builder::new(Vec::new());
+            let mut header = Header::new_gnu();
             header.set_entry_type(kind);
             header.set_size(MAX_HEADER_BYTES + 1);
             header.set_cksum();
