@@ -13,10 +13,18 @@ install_tool() {
   export PATH="/tmp/tools/bin:$PATH" VIRTUAL_ENV="$home"
 }
 
+# A mirror that is set for pip alone is meant for all packages; uv knows it by another name.
+follow_pip() {
+  if [ -n "${PIP_INDEX_URL:-}" ] && [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
+    export UV_DEFAULT_INDEX="$PIP_INDEX_URL"
+  fi
+}
+
 compile() { "$home/bin/python" -m compileall -q -j 0 "$home"/lib/python3*/site-packages || true; }
 
 case $manager in
 pip)
+  follow_pip
   environment --seed
   # pip looks at all indexes alike; uv does so only when told.
   uv pip install --python "$home/bin/python" --compile-bytecode --index-strategy unsafe-best-match \
@@ -30,6 +38,7 @@ uv)
   uv sync --locked --no-default-groups --compile-bytecode $only
   ;;
 poetry)
+  follow_pip
   environment --seed
   install_tool --with poetry-plugin-export
   # The lock file says it all; uv installs it many times quicker, and from the indexes that are configured for it.
