@@ -12,7 +12,7 @@ mod up;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -111,6 +111,16 @@ fn run(command: Command) -> Result<ExitCode> {
 /// The configuration a command runs with.
 fn config(choices: Choices) -> Result<Config> {
     Ok(Config::resolve(choices, &Surroundings::of_this_process())?)
+}
+
+/// Dynos are namespaces and cgroups, which only root can make and remove.
+fn need_root() -> Result<()> {
+    if !Surroundings::of_this_process().is_root {
+        bail!(
+            "the platform's dynos are isolated by the kernel, and this needs root\n  hint: use sudo"
+        );
+    }
+    Ok(())
 }
 
 /// Log lines go to standard error, for whoever started the process to keep.

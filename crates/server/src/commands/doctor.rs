@@ -38,7 +38,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         say(text);
     };
     fact("kernel", Ok(read("/proc/sys/kernel/osrelease")));
-    fact("cgroups", Ok(cgroups().to_owned()));
+    fact("cgroups", cgroups());
     let is_root = surroundings.is_root;
     fact(
         "root",
@@ -63,12 +63,14 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         if has_shim {
             Ok(shim)
         } else {
-            Err(format!("expected at {shim}"))
+            Err(format!(
+                "expected at {shim}; `cargo xtask shim release` builds it"
+            ))
         },
     );
     let stack = engine_local::stacks::find(&config.cache, &config.stack);
     let stack = stack.map(|root| root.display().to_string());
-    let hint = format!("hint: landfall stacks:build {}", config.stack);
+    let hint = format!("`landfall stacks:build {}` builds it", config.stack);
     fact(config.stack.as_str(), stack.ok_or(hint));
     fact("data", Ok(config.data.display().to_string()));
     Ok(if missing == 0 {
@@ -85,12 +87,12 @@ fn read(path: &str) -> String {
         .to_owned()
 }
 
-fn cgroups() -> &'static str {
+fn cgroups() -> Result<String, String> {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        "version 2"
+        Ok("version 2".to_owned())
     } else if Path::new("/sys/fs/cgroup/memory").is_dir() {
-        "version 1"
+        Ok("version 1".to_owned())
     } else {
-        "none found"
+        Err("mount them at /sys/fs/cgroup".to_owned())
     }
 }

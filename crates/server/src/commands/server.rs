@@ -103,6 +103,10 @@ async fn announce(config: &Config, server: &Server, address: SocketAddr) -> Resu
             ready::announce(&ready, &config.data, config.ready_file.as_deref())
                 .context("cannot write the ready file")?;
             tracing::info!(%address, api = ready.api_url, http = ready.http_addr, "ready");
+            tracing::info!(
+                "point the official CLI here: eval \"$(landfall heroku-env --data {} --api-key)\"",
+                config.data.display()
+            );
         }
     }
     std::future::pending().await

@@ -6,6 +6,7 @@
 //! here, so that it finds them free again. Dynos outlive all three.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     process::{ExitCode, ExitStatus, Stdio},
@@ -49,6 +50,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let config = super::config(arguments.choices)?;
     super::start_logging(&config)?;
+    look_around(&config)?;
     let _lock = lock(&config, Part::Up)?;
     ready::retract(&config.data, config.ready_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -63,11 +65,31 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     ended
 }
 
+/// Refuses a start that cannot succeed, before its children fail with less helpful words.
+fn look_around(config: &Config) -> Result<()> {
+    super::need_root()?;
+    if !config.shim.is_file() {
+        bail!(
+            "there is no landfall-shim at {}\n  hint: `cargo xtask shim release` builds it; --shim \
+             names another place",
+            config.shim.display()
+        );
+    }
+    if engine_local::stacks::find(&config.cache, &config.stack).is_none() {
+        tracing::warn!(
+            "there is no stack {} in {}: no app can be built or run until `landfall stacks:build` \
+             has made it",
+            config.stack,
+            config.cache.display()
+        );
+    }
+    Ok(())
+}
+
 async fn supervise(config: &Config) -> Result<ExitCode> {
-    let listener = TcpListener::bind(config.listen)
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let (_http, http) = hold(config.http)?;
-    let (_https, https) = hold(config.https)?;
+    let listener = TcpListener::bind(config.listen).map_err(refused("--listen", config.listen))?;
+    let (_http, http) = hold("--http", config.http)?;
+    let (_https, https) = hold("--https", config.https)?;
     let config = Config {
         listen: listener.local_addr()?,
         http,
@@ -97,10 +119,9 @@ async fn supervise(config: &Config) -> Result<ExitCode> {
 }
 
 /// Takes an address without listening on it: the router, of the same user, may listen there.
-fn hold(address: SocketAddr) -> Result<(TcpSocket, SocketAddr)> {
-    let taken = || format!("cannot listen on {address}");
+fn hold(flag: &str, address: SocketAddr) -> Result<(TcpSocket, SocketAddr)> {
     // Sharing is for our router alone: another platform on this address must be noticed.
-    drop(TcpListener::bind(address).with_context(taken)?);
+    drop(TcpListener::bind(address).map_err(refused(flag, address))?);
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -108,9 +129,19 @@ fn hold(address: SocketAddr) -> Result<(TcpSocket, SocketAddr)> {
     };
     socket.set_reuseport(true)?;
     socket.set_reuseaddr(true)?;
-    socket.bind(address).with_context(taken)?;
+    socket.bind(address).map_err(refused(flag, address))?;
     let address = socket.local_addr()?;
     Ok((socket, address))
+}
+
+/// Says which flag chooses the address that cannot be had.
+fn refused(flag: &str, address: SocketAddr) -> impl FnOnce(io::Error) -> anyhow::Error {
+    move |error| {
+        anyhow::anyhow!(
+            "cannot listen on {address}: {error}\n  hint: choose another address with {flag}; port 0 \
+             takes a free one"
+        )
+    }
 }
 
 /// SIGINT and SIGTERM.
@@ -255,7 +286,7 @@ pub(super) fn lock(config: &Config, part: Part) -> Result<std::fs::File> {
         std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     if file.try_lock().is_err() {
         bail!(
-            "another platform runs on {}\n  hint: stop it, or choose another --data",
+            "another platform runs on {}\n  hint: end it first, or choose another --data",
             config.data.display()
         );
     }
