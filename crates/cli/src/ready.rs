@@ -3,9 +3,12 @@
 //! `landfall up --ready-file F` writes it atomically once the platform serves; a copy is always
 //! at `run/ready.json` in the data directory. Tests and tools rely on its fields.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 /// The ready file's content.
@@ -42,12 +45,17 @@ impl Ready {
     /// # Errors
     /// When there is none, may not be read or is something else; says what to do.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| {
-            format!(
-                "no running platform is described by {}\n  hint: start one with `landfall up`, \
-                 or name its directory with --data",
+        let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => anyhow!(
+                "{} may not be read\n  hint: it holds a token; run this as the user who runs the \
+                 platform",
                 file.display()
-            )
+            ),
+            _ => anyhow!(
+                "no running platform is described by {}: {error}\n  hint: start one with \
+                 `landfall up`, or name its directory with --data",
+                file.display()
+            ),
         })?;
         serde_json::from_str(&text).with_context(|| format!("{} is no ready file", file.display()))
     }
