@@ -2,7 +2,7 @@
 //!
 //! It must not know about releases, formations or routes; it starts what a [`DynoSpec`] says,
 //! keeps it confined, and reports. Read [`Engine`] first. `sim` is an engine without processes,
-//! for tests and `cargo xtask dev`; `conformance` is the suite that every engine passes.
+//! for tests; `conformance` is the suite that every engine passes.
 #![warn(missing_docs)]
 
 pub mod conformance;
