@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--once" => once = true,
-            "--data" => data = rest.next().map(PathBuf::from),
+            "--data" => data = Some(PathBuf::from(rest.next().context("demo: --data needs a directory")?)),
             DRIVE => return drive(Path::new(rest.next().context("--drive DIR")?)),
             other => bail!("demo: unknown argument {other}"),
         }

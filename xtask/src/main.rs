@@ -99,6 +99,10 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         menu();
         return Ok(());
     };
+    if ["help", "--help", "-h"].contains(&name.as_str()) {
+        menu();
+        return Ok(());
+    }
     if name == bench::SERVE {
         return bench::serve();
     }

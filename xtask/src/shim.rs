@@ -12,7 +12,11 @@ use crate::{out, process, workspace};
 
 /// `xtask shim [debug|release]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let path = build(arguments.first().map_or("debug", String::as_str))?;
+    let path = match arguments {
+        [] => build("debug")?,
+        [profile] if ["debug", "release"].contains(&profile.as_str()) => build(profile)?,
+        _ => bail!("shim: there are `debug` and `release`"),
+    };
     out::say(path.display());
     Ok(())
 }
