@@ -35,7 +35,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--once" => once = true,
-            "--data" => data = Some(PathBuf::from(rest.next().context("demo: --data needs a directory")?)),
+            "--data" => {
+                let directory = rest.next().context("demo: --data needs a directory")?;
+                data = Some(PathBuf::from(directory));
+            }
             DRIVE => return drive(Path::new(rest.next().context("--drive DIR")?)),
             other => bail!("demo: unknown argument {other}"),
         }
