@@ -7,9 +7,13 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use api::ids::{AppId, BuildId};
+use api::{
+    ids::{AppId, BuildId},
+    names::ProcessType,
+};
 use builder::{BuildRequest, BuiltSlug};
 use futures_util::{StreamExt, stream::BoxStream};
 use logs::LogSource;
@@ -30,6 +34,15 @@ use crate::{
 
 /// Output lines on their way from the builder; a slow disk holds the builder back.
 const LINE_BUFFER: usize = 256;
+
+/// A push that waits longer than this for its release is told what for.
+const QUIET_WAIT: Duration = Duration::from_secs(5);
+/// Said when nothing of an app will receive requests.
+const NO_WEB: [&str; 3] = [
+    " !     No web process type: nothing will answer at the app's URL.",
+    "       hint: add a line such as `web: COMMAND` to the file `Procfile` in the app's root",
+    "       (mind the spelling and the capital P), commit it and push again.",
+];
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -267,8 +280,14 @@ impl Platform {
                 return Err(Error::Invalid { message: "Build canceled.".to_owned() });
             }
         };
+        let has_web = built.process_types.keys().any(ProcessType::is_web);
         let release = self.record_slug(work, built).await?;
         output.line("-----> Launching...").await?;
+        if !has_web {
+            for line in NO_WEB {
+                output.line(line).await?;
+            }
+        }
         self.tell_release(work, &release, output).await
     }
 
@@ -340,7 +359,7 @@ impl Platform {
             output.line("-----> Running release command...").await?;
             self.copy_release_output(release, output).await?;
         }
-        let finished = self.await_release(work.app.id, release.id).await?;
+        let finished = self.await_boot(work, release, output).await?;
         if finished.status == ReleaseStatus::Succeeded {
             output
                 .line(&format!("       Released v{}", finished.version))
@@ -356,12 +375,24 @@ impl Platform {
             let mark = if index == 0 { " !     " } else { "       " };
             output.line(&format!("{mark}{line}")).await?;
         }
-        output
-            .line(&format!(
-                " !     Release v{} failed; what served before goes on serving.",
-                finished.version
-            ))
-            .await
+        Ok(())
+    }
+
+    /// Waits for the release, and says so once if that takes a while.
+    async fn await_boot(
+        &self,
+        work: &Work,
+        release: &Release,
+        output: &mut OutputWriter,
+    ) -> Result<Release> {
+        let mut decided = std::pin::pin!(self.await_release(work.app.id, release.id));
+        if let Ok(finished) = tokio::time::timeout(QUIET_WAIT, decided.as_mut()).await {
+            return finished;
+        }
+        let seconds = self.settings.boot_timeout.as_secs();
+        let text = format!("       Waiting for web to answer on $PORT, at most {seconds} seconds");
+        output.line(&text).await?;
+        decided.await
     }
 
     /// Copies what the release phase prints, as it comes.

@@ -29,7 +29,7 @@ impl Platform {
         match failure {
             Failure::ReleasePhase { status } => format!(
                 "Release command failed with exit status {status}.\n\
-                 hint: run `heroku releases:output` to read what it printed; the previous release goes on serving."
+                 hint: run `heroku releases:output` to read what it printed."
             ),
             Failure::Crashed(id) => match self.row(app, *id).await {
                 Some(dyno) => self.explain_crash(&dyno).await,

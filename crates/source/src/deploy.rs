@@ -48,7 +48,7 @@ pub(crate) enum DeployError {
     #[error("Push rejected, failed to compile {language}app.")]
     BuildFailed { language: String },
     /// The release failed and has said why.
-    #[error("Push rejected, release v{version} failed. The release before it stays live.")]
+    #[error("Push rejected, release v{version} failed. It is not live.")]
     ReleaseFailed { version: u64 },
     /// The platform says nothing more about it.
     #[error(

@@ -42,6 +42,8 @@ pub struct ReleaseView {
     pub id: ReleaseId,
     /// Its number.
     pub version: u64,
+    /// Whether there is anything to run.
+    pub has_slug: bool,
     /// Process type → command; empty without a slug.
     pub process_types: BTreeMap<ProcessType, String>,
 }

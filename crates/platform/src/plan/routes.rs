@@ -79,7 +79,7 @@ fn answer(inputs: &RouteInputs, app: &AppState, has_backends: bool) -> Answer {
     let Some(current) = &app.current else {
         return Answer::Blank;
     };
-    if current.process_types.is_empty() {
+    if !current.has_slug {
         return Answer::Blank;
     }
     let Some(web) = current
@@ -127,6 +127,7 @@ mod tests {
         ReleaseView {
             id: ReleaseId::new(),
             version: 1,
+            has_slug: true,
             process_types,
         }
     }
@@ -194,10 +195,15 @@ mod tests {
 
     #[test]
     fn without_backends_the_answer_says_why() {
-        let blank = release(false);
+        let blank = ReleaseView {
+            has_slug: false,
+            ..release(false)
+        };
+        let silent = release(false);
         let current = release(true);
         check(&app(None, vec![]), Answer::Blank, &[]);
         check(&app(Some(&blank), vec![]), Answer::Blank, &[]);
+        check(&app(Some(&silent), vec![]), Answer::NoWebDynos, &[]);
         check(
             &app(Some(&current), vec![dyno(&current, Stage::Starting)]),
             Answer::Booting,

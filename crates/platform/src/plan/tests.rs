@@ -20,6 +20,7 @@ fn release(version: u64, types: &[&str]) -> ReleaseView {
     ReleaseView {
         id: ReleaseId::new(),
         version,
+        has_slug: true,
         process_types,
     }
 }

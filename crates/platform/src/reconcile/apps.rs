@@ -82,6 +82,7 @@ async fn view(platform: &Platform, release: &Release) -> Result<ReleaseView> {
     Ok(ReleaseView {
         id: release.id,
         version: release.version,
+        has_slug: release.slug.is_some(),
         process_types,
     })
 }
