@@ -146,6 +146,12 @@ impl Platform {
         command
     }
 
+    /// The `PATH` of a person who has installed the CLI: git runs it to ask for credentials.
+    pub fn path_with_heroku(&self) -> std::ffi::OsString {
+        let programs = wait::repository().join("target/heroku-cli/node_modules/.bin");
+        wait::path_with(&programs)
+    }
+
     /// What `landfall heroku-env` prints.
     fn environment(&self) -> String {
         let mut command = Command::new(wait::program());

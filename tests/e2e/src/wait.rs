@@ -1,7 +1,8 @@
 //! Waiting for something to come true, and the environment the harness is told of.
 
 use std::{
-    path::PathBuf,
+    ffi::OsString,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -46,6 +47,13 @@ pub(crate) fn program() -> PathBuf {
         |_| repository().join("target/debug/landfall"),
         PathBuf::from,
     )
+}
+
+/// The `PATH` this program was given, with `first` before it.
+pub(crate) fn path_with(first: &Path) -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::iter::once(first.to_owned()).chain(std::env::split_paths(&path));
+    std::env::join_paths(directories).expect("the checkout's path holds no colon")
 }
 
 /// This checkout.

@@ -80,15 +80,28 @@ fn git_remote_and_push_with_the_clis_own_credential_helper() {
     let platform = Platform::shared();
     let app = App::create(platform, "python-hello");
     app.git(&["remote", "remove", "heroku"]).ok();
-    let mut command = platform.heroku_command(&["git:remote", "--app", &app.name]);
-    command
+    // A home of its own: the CLI writes its credential helper into the global git configuration.
+    let home = platform.scratch("helper-home");
+    let mut remote = platform.heroku_command(&["git:remote", "--app", &app.name]);
+    remote
         .env("HEROKU_API_KEY", platform.ready("admin_token"))
+        .env("HOME", &home)
         .current_dir(&app.tree);
-    e2e::shell::run(&mut command, "").ok();
+    e2e::shell::run(&mut remote, "").ok();
     app.git(&["remote", "--verbose"])
         .ok()
         .says(&format!("{}.git", app.name));
-    app.push()
+    let mut push = std::process::Command::new("git");
+    for (name, value) in remote.get_envs() {
+        if let Some(value) = value {
+            push.env(name, value);
+        }
+    }
+    push.args(["push", "heroku", "main"])
+        .current_dir(&app.tree)
+        .env("PATH", platform.path_with_heroku())
+        .env("GIT_TERMINAL_PROMPT", "0");
+    e2e::shell::run(&mut push, "")
         .ok()
         .says("remote: -----> Python app detected")
         .says("Released v2");
