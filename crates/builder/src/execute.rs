@@ -262,8 +262,10 @@ impl Execution {
                 memory_bytes: self.workshop.memory_bytes,
                 cpu_weight: STEP_CPU_WEIGHT,
                 pids: STEP_PIDS,
+                ..Limits::default()
             },
             stdio: Stdio::Logged,
+            is_restarted_unattended: false,
             labels: BTreeMap::from([
                 ("build".to_owned(), self.build.to_string()),
                 ("step".to_owned(), step.name.clone()),

@@ -169,6 +169,7 @@ impl Cgroups {
                 let directory = self.mount.join(&self.name).join(dyno);
                 Place {
                     memory_events: Some(directory.join("memory.events")),
+                    freeze: Some(directory.join("cgroup.freeze")),
                     into: Some(directory),
                     tasks: Vec::new(),
                     directories,
@@ -181,6 +182,7 @@ impl Cgroups {
                     .map(|group| group.join("tasks"))
                     .collect(),
                 memory_events: Some(self.group_1("memory", dyno).join("memory.oom_control")),
+                freeze: has_unified.then(|| self.group_1("unified", dyno).join("cgroup.freeze")),
                 directories,
             },
         }
@@ -341,6 +343,10 @@ mod tests {
         memory_bytes: 512 << 20,
         cpu_weight: 100,
         pids: 256,
+        cpu_percent: None,
+        open_files: 10_000,
+        disk_bytes: None,
+        log_lines_per_second: 1_000,
     };
 
     fn written(groups: &Cgroups, kind: DynoKind) -> Vec<(String, String)> {

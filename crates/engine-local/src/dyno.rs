@@ -17,7 +17,7 @@ use api::{
     ids::{AppId, DynoId},
     names::DynoName,
 };
-use engine::{DynoExit, DynoKind, DynoReport, DynoState};
+use engine::{DynoExit, DynoKind, DynoReport, DynoState, Sleep};
 use serde::{Deserialize, Serialize};
 use shim::{
     VERSION,
@@ -126,6 +126,11 @@ impl Dyno {
             address: Some(self.notes.address),
             port: self.notes.port,
             memory_bytes: if ended.is_none() { memory() } else { 0 },
+            disk_bytes: 0,
+            dropped_lines: 0,
+            sleep: Sleep::default(),
+            restarts: Vec::new(),
+            start_trace: Vec::new(),
             state: ended.map_or(DynoState::Running, DynoState::Ended),
         }
     }
@@ -178,6 +183,8 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
         signal: exit.signal,
         is_out_of_memory: exit.is_out_of_memory,
         is_lost: exit.is_lost,
+        is_over_disk: exit.is_over_disk,
+        was_forced: exit.was_forced,
         at: Time::from_micros(exit.at_micros),
     }));
     dyno.log_grew.notify_waiters();

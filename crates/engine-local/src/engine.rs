@@ -17,8 +17,8 @@ use api::{
 };
 use async_trait::async_trait;
 use engine::{
-    AttachStream, DynoExit, DynoReport, DynoSpec, Engine, EngineError, LogBatch, LogRecord,
-    LogStream, Probe,
+    AttachStream, DynoExit, DynoReport, DynoSpec, Engine, EngineError, ExecSpec, Freeze, LogBatch,
+    LogRecord, LogStream, Probe,
 };
 use shim::{
     control::{Answer, Request},
@@ -342,6 +342,34 @@ impl Engine for LocalEngine {
             Vec::new()
         })
     }
+
+    async fn exec(
+        &self,
+        id: DynoId,
+        _spec: ExecSpec,
+    ) -> Result<Box<dyn AttachStream>, EngineError> {
+        Err(unsupported(id, "run a command inside it"))
+    }
+
+    async fn connect(&self, id: DynoId, _port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
+        Err(unsupported(id, "connect to one of its ports"))
+    }
+
+    async fn freeze(&self, id: DynoId, _ticket: u64) -> Result<Freeze, EngineError> {
+        Err(unsupported(id, "sleep"))
+    }
+
+    async fn thaw(&self, id: DynoId, _ticket: u64) -> Result<(), EngineError> {
+        Err(unsupported(id, "sleep"))
+    }
+
+    async fn mend(&self) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+}
+
+fn unsupported(dyno: DynoId, what: &'static str) -> EngineError {
+    EngineError::Unsupported { dyno, what }
 }
 
 /// Runs to the end even if nobody waits for it any more.

@@ -12,8 +12,6 @@ use crate::{
     slot::UIDS_PER_DYNO,
 };
 
-/// The most files a dyno may hold open (Heroku's limit).
-const OPEN_FILES: u64 = 10_000;
 /// When the host runs out of memory, dynos go before the platform, builds before dynos.
 const OOM_SCORE: i32 = 500;
 const BUILD_OOM_SCORE: i32 = 900;
@@ -89,7 +87,10 @@ pub(crate) fn request(
         shim_cgroup: around.shim_cgroup,
         netns: Some(around.network.netns.clone()),
         rank,
-        open_files: OPEN_FILES,
+        open_files: spec.limits.open_files,
+        file_bytes: spec.limits.disk_bytes,
+        log_lines_per_second: Some(spec.limits.log_lines_per_second),
+        is_restarted_unattended: spec.is_restarted_unattended,
         seccomp: around.seccomp.to_vec(),
         notes,
     })

@@ -136,8 +136,10 @@ impl Subject<'_> {
                 memory_bytes: 256 << 20,
                 cpu_weight: 100,
                 pids: 64,
+                ..Limits::default()
             },
             stdio,
+            is_restarted_unattended: false,
             labels: labels
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),

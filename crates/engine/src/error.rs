@@ -18,6 +18,22 @@ pub enum EngineError {
     /// The dyno was not started with a terminal or pipes, or has been attached before.
     #[error("dyno {0} cannot be attached to")]
     NotAttachable(DynoId),
+    /// This engine, or the keeper that an older release gave the dyno, cannot do it.
+    #[error("dyno {dyno} does not support this: {what}")]
+    Unsupported {
+        /// The dyno.
+        dyno: DynoId,
+        /// What was asked: "run a command inside it".
+        what: &'static str,
+    },
+    /// Nothing accepts connections on that port inside the dyno.
+    #[error("nothing listens on port {port} of dyno {dyno}")]
+    NotListening {
+        /// The dyno.
+        dyno: DynoId,
+        /// The port.
+        port: u16,
+    },
     /// The stack's root filesystem is not on this machine.
     #[error("stack {0} is not installed (hint: run `landfall stacks:build`)")]
     UnknownStack(StackName),

@@ -19,9 +19,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use crate::{
     error::EngineError,
-    report::{DynoExit, DynoReport, DynoState, LogBatch, LogRecord, LogStream, Probe},
-    spec::{Bind, DynoKind, DynoSpec, Limits, Stdio},
+    report::{
+        DynoExit, DynoReport, DynoRestart, DynoState, Freeze, LogBatch, LogRecord, LogStream,
+        Probe, Sleep, StartPhase,
+    },
+    spec::{Bind, DynoKind, DynoSpec, ExecSpec, Limits, Stdio},
 };
+
+/// What to write to a [`Sleep::waker`] socket to wake the dyno: one line. The answer is one line
+/// too, and comes when the dyno runs.
+pub fn wake_line(ticket: u64) -> String {
+    format!("{{\"thaw\":{{\"ticket\":{ticket}}}}}\n")
+}
 
 /// Both directions of an attached dyno's terminal or pipes.
 pub trait AttachStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -101,4 +110,42 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// `UnknownDyno`.
     async fn listening(&self, id: DynoId) -> Result<Vec<String>, EngineError>;
+
+    /// Runs another command inside a running dyno: same files, network, limits and confinement.
+    /// The stream is as that of [`Engine::attach`] and ends when the command has ended; dropping
+    /// it hangs the command up. The command ends with the dyno.
+    ///
+    /// # Errors
+    /// `UnknownDyno`, also for one that has ended; `Unsupported`.
+    async fn exec(&self, id: DynoId, spec: ExecSpec) -> Result<Box<dyn AttachStream>, EngineError>;
+
+    /// A TCP connection to a port that a dyno's process listens on, at its loopback address or
+    /// its own.
+    ///
+    /// # Errors
+    /// `UnknownDyno`, `NotListening`, `Unsupported`.
+    async fn connect(&self, id: DynoId, port: u16) -> Result<Box<dyn AttachStream>, EngineError>;
+
+    /// Puts a dyno to sleep: it keeps its memory and gets no processor time. Whoever holds the
+    /// ticket can wake it through [`Sleep::waker`], also when nobody holds the engine: connect to
+    /// that unix socket, write [`wake_line`], read one line. Tickets rise; a freeze whose ticket
+    /// is not above that of an earlier wake is refused, so that a wake is never lost.
+    ///
+    /// # Errors
+    /// `UnknownDyno`, `Unsupported`.
+    async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError>;
+
+    /// Wakes a dyno, or makes sure that a freeze with this ticket comes too late.
+    ///
+    /// # Errors
+    /// `UnknownDyno`, `Unsupported`.
+    async fn thaw(&self, id: DynoId, ticket: u64) -> Result<(), EngineError>;
+
+    /// Puts back what somebody took off the host, and removes what belongs to no dyno: control
+    /// groups, networks, firewall, mounts, directories. Cheap when there is nothing to do.
+    /// Returns what was done, a sentence each.
+    ///
+    /// # Errors
+    /// `Host` for the first thing that could not be mended; all others are tried.
+    async fn mend(&self) -> Result<Vec<String>, EngineError>;
 }

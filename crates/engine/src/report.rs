@@ -1,6 +1,6 @@
 //! What an engine tells about its dynos.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use api::{
     clock::Time,
@@ -32,8 +32,63 @@ pub struct DynoReport {
     pub address: Option<IpAddr>,
     /// The port it was told to listen on.
     pub port: Option<u16>,
-    /// Memory in use, bytes; zero when ended or unknown.
+    /// Memory in use, bytes, without what the kernel could take back at once (page cache); zero
+    /// when ended or unknown.
     pub memory_bytes: u64,
+    /// Written below `/app` and on-disk `/tmp`, bytes, when last looked at.
+    pub disk_bytes: u64,
+    /// Log lines that could not be kept so far.
+    pub dropped_lines: u64,
+    /// Whether it sleeps, or may be put to sleep.
+    pub sleep: Sleep,
+    /// How often it crashed and was started again while nobody held the engine, oldest first; at
+    /// most [`RESTARTS_KEPT`].
+    pub restarts: Vec<DynoRestart>,
+    /// What its (last) start took, in order.
+    pub start_trace: Vec<StartPhase>,
+}
+
+/// The most restarts that are remembered of one dyno; the oldest are forgotten first.
+pub const RESTARTS_KEPT: usize = 1_000;
+
+/// A crash that nobody but the dyno's keeper saw, and the start after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoRestart {
+    /// Counts from 1 within the dyno, also over forgotten ones.
+    pub number: u64,
+    /// How it ended.
+    pub exit: DynoExit,
+    /// When it was started again.
+    pub started_at: Time,
+}
+
+/// One part of a start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartPhase {
+    /// What was done: `mount the layers`.
+    pub name: String,
+    /// How long it took, microseconds.
+    pub micros: u64,
+}
+
+/// A dyno's sleep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sleep {
+    /// Whether it is frozen now.
+    pub is_frozen: bool,
+    /// The ticket of its last freeze or thaw; zero before the first.
+    pub ticket: u64,
+    /// How anybody on this host wakes it, if it can sleep at all.
+    pub waker: Option<PathBuf>,
+}
+
+/// What became of a wish to freeze a dyno.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    /// It sleeps.
+    Frozen,
+    /// It was woken with this ticket or a later one already, and stays awake.
+    WokenBefore,
 }
 
 /// Running or ended.
@@ -56,6 +111,12 @@ pub struct DynoExit {
     pub is_out_of_memory: bool,
     /// Set when nobody saw it end: its keeper died with it, or the host restarted.
     pub is_lost: bool,
+    /// It was ended for having written more than its limit to disk.
+    #[serde(default)]
+    pub is_over_disk: bool,
+    /// It was asked to end and did not within the grace, so it was killed (Heroku's R12).
+    #[serde(default)]
+    pub was_forced: bool,
     /// When.
     pub at: Time,
 }

@@ -27,8 +27,8 @@ use tokio::sync::Notify;
 use self::{dyno::SimDyno, stream::SimStream};
 use crate::{
     AttachStream, Engine, EngineError,
-    report::{DynoExit, DynoReport, LogBatch, Probe},
-    spec::DynoSpec,
+    report::{DynoExit, DynoReport, Freeze, LogBatch, Probe},
+    spec::{DynoSpec, ExecSpec},
 };
 
 /// How often the clock is looked at while somebody waits: nothing tells when it is moved.
@@ -273,5 +273,46 @@ impl Engine for SimEngine {
                 .into_iter()
                 .collect())
         })
+    }
+
+    async fn exec(
+        &self,
+        id: DynoId,
+        _spec: ExecSpec,
+    ) -> Result<Box<dyn AttachStream>, EngineError> {
+        self.change(|world, _| world.dyno(id).map(drop))?;
+        Err(EngineError::Unsupported {
+            dyno: id,
+            what: "run a command inside it",
+        })
+    }
+
+    async fn connect(&self, id: DynoId, port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
+        self.change(|world, _| world.dyno(id).map(drop))?;
+        Err(EngineError::NotListening { dyno: id, port })
+    }
+
+    async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
+        self.change(|world, _| {
+            let sleep = &mut world.dyno(id)?.report.sleep;
+            if ticket <= sleep.ticket {
+                return Ok(Freeze::WokenBefore);
+            }
+            sleep.is_frozen = true;
+            Ok(Freeze::Frozen)
+        })
+    }
+
+    async fn thaw(&self, id: DynoId, ticket: u64) -> Result<(), EngineError> {
+        self.change(|world, _| {
+            let sleep = &mut world.dyno(id)?.report.sleep;
+            sleep.is_frozen = false;
+            sleep.ticket = sleep.ticket.max(ticket);
+            Ok(())
+        })
+    }
+
+    async fn mend(&self) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
     }
 }

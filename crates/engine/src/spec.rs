@@ -37,6 +37,9 @@ pub struct DynoSpec {
     pub port: Option<u16>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it is started again after a crash while nobody holds the engine, as when the
+    /// server is away. While somebody does, its end is only reported.
+    pub is_restarted_unattended: bool,
     /// Where its output goes.
     pub stdio: Stdio,
     /// Handed back unchanged in every report: the caller's notes for re-adoption.
@@ -75,8 +78,44 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Relative share of processor time, 1 to 10 000; 100 is a standard-1x dyno.
     pub cpu_weight: u16,
+    /// Most processor time, in hundredths of one core; without it, what others leave.
+    pub cpu_percent: Option<u32>,
     /// Most processes and threads at once.
     pub pids: u32,
+    /// Most files one of its processes may hold open.
+    pub open_files: u64,
+    /// Most bytes that it may write below `/app` and, where that is on disk, `/tmp`; it is ended
+    /// when it has written more.
+    pub disk_bytes: Option<u64>,
+    /// Log lines a second that are kept, over any ten seconds; more are dropped and counted
+    /// (Heroku's L10).
+    pub log_lines_per_second: u32,
+}
+
+impl Default for Limits {
+    /// A standard-1x dyno's.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 << 20,
+            cpu_weight: 100,
+            cpu_percent: None,
+            pids: 256,
+            open_files: 10_000,
+            disk_bytes: None,
+            log_lines_per_second: 1_000,
+        }
+    }
+}
+
+/// A command to run inside a dyno that runs already.
+#[derive(Clone, Debug)]
+pub struct ExecSpec {
+    /// Program and arguments; the program is looked up in the environment's `PATH`.
+    pub command: Vec<String>,
+    /// Laid over the dyno's own environment.
+    pub env: BTreeMap<String, String>,
+    /// A terminal or pipes; [`Stdio::Logged`] is refused.
+    pub stdio: Stdio,
 }
 
 /// Where a dyno's standard input, output and error lead.

@@ -53,6 +53,7 @@ impl Platform {
             port: is_web(dyno).then(|| port(dyno.id)),
             limits: sizes::limits(&dyno.size),
             stdio: Stdio::Logged,
+            is_restarted_unattended: false,
             labels: BTreeMap::from([("release".to_owned(), release.version.to_string())]),
         })
     }

@@ -45,6 +45,7 @@ pub fn limits(name: &str) -> Limits {
         memory_bytes: memory_mib * MIB,
         cpu_weight: *cpu_weight,
         pids: *pids,
+        ..Limits::default()
     }
 }
 

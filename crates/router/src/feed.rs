@@ -14,7 +14,7 @@ use api::ids::DynoId;
 use tokio::{
     io::{AsyncWrite, BufReader},
     net::UnixStream,
-    sync::watch,
+    sync::{broadcast, watch},
     task::AbortHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -25,6 +25,8 @@ use crate::wire::{FromRouter, MessageReader, RouteTable, ToRouter, WireError, wr
 const ROUTER_GRACE: Duration = Duration::from_secs(2);
 /// How long a router may take to greet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Notices kept for a receiver that lags behind.
+const NOTICES: usize = 4096;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Feed {
     newest: Arc<watch::Sender<Option<Arc<Published>>>>,
     view: watch::Receiver<View>,
+    notices: broadcast::Sender<FromRouter>,
     _link: Arc<Link>,
 }
 
@@ -73,6 +76,12 @@ struct View {
     addresses: Option<Addresses>,
 }
 
+/// Where what the router says goes.
+struct Told {
+    view: watch::Sender<View>,
+    notices: broadcast::Sender<FromRouter>,
+}
+
 /// The task that keeps the connection.
 #[derive(Debug)]
 struct Link(AbortHandle);
@@ -95,12 +104,24 @@ impl Feed {
             in_flight: HashMap::new(),
             addresses: None,
         });
-        let task = tokio::spawn(keep_connected(socket, newest_receiver, view_sender));
+        let (notices, _) = broadcast::channel(NOTICES);
+        let told = Told {
+            view: view_sender,
+            notices: notices.clone(),
+        };
+        let task = tokio::spawn(keep_connected(socket, newest_receiver, told));
         Self {
             newest: Arc::new(newest),
             view,
+            notices,
             _link: Arc::new(Link(task.abort_handle())),
         }
+    }
+
+    /// What the router tells of sleep from now on: [`FromRouter::Resting`], `Woken`, `WakeApp` and
+    /// `Activity`, nothing else.
+    pub fn notices(&self) -> broadcast::Receiver<FromRouter> {
+        self.notices.subscribe()
     }
 
     /// Makes `table` the one the router shall serve by. Returns at once; tables published while
@@ -215,17 +236,18 @@ impl View {
 async fn keep_connected(
     socket: PathBuf,
     mut newest: watch::Receiver<Option<Arc<Published>>>,
-    view: watch::Sender<View>,
+    told: Told,
 ) {
     let mut back_off = FIRST_BACK_OFF;
     while newest.has_changed().is_ok() {
-        match follow(&socket, &mut newest, &view).await {
+        match follow(&socket, &mut newest, &told).await {
             Ok(()) => tracing::info!("the router closed its connection"),
             Err(error) => tracing::debug!(%error, socket = %socket.display(), "no router"),
         }
-        if view.borrow().connected.is_ok() {
+        if told.view.borrow().connected.is_ok() {
             back_off = FIRST_BACK_OFF;
-            view.send_modify(|view| view.connected = Err(Instant::now()));
+            told.view
+                .send_modify(|view| view.connected = Err(Instant::now()));
         }
         sleep(back_off).await;
         back_off = (back_off * 2).min(LAST_BACK_OFF);
@@ -236,7 +258,7 @@ async fn keep_connected(
 async fn follow(
     socket: &Path,
     newest: &mut watch::Receiver<Option<Arc<Published>>>,
-    view: &watch::Sender<View>,
+    told: &Told,
 ) -> Result<(), WireError> {
     let (reader, writer) = UnixStream::connect(socket).await?.into_split();
     let mut messages = MessageReader::new(BufReader::new(reader));
@@ -253,7 +275,7 @@ async fn follow(
         return Ok(());
     };
     tracing::info!(pid, %http_addr, %https_addr, "the router is connected");
-    view.send_replace(View {
+    told.view.send_replace(View {
         connected: Ok(()),
         sent: None,
         applied: None,
@@ -265,13 +287,29 @@ async fn follow(
     });
     let heard = async {
         while let Some(message) = messages.next().await? {
-            view.send_modify(|view| hear(view, &message));
+            told.hear(message);
         }
         Ok(())
     };
     tokio::select! {
         heard = heard => heard,
-        sent = send_tables(writer, newest, view) => sent,
+        sent = send_tables(writer, newest, &told.view) => sent,
+    }
+}
+
+impl Told {
+    fn hear(&self, message: FromRouter) {
+        self.view.send_modify(|view| hear(view, &message));
+        if matches!(
+            message,
+            FromRouter::Resting { .. }
+                | FromRouter::Woken { .. }
+                | FromRouter::WakeApp { .. }
+                | FromRouter::Activity { .. }
+        ) {
+            // Nobody listening is fine: then nobody puts dynos to sleep either.
+            drop(self.notices.send(message));
+        }
     }
 }
 
@@ -293,6 +331,10 @@ fn hear(view: &mut View, message: &FromRouter) {
         FromRouter::Drained { dyno } => {
             view.in_flight.remove(&dyno);
         }
+        FromRouter::Resting { .. }
+        | FromRouter::Woken { .. }
+        | FromRouter::WakeApp { .. }
+        | FromRouter::Activity { .. } => {}
     }
 }
 

@@ -375,6 +375,7 @@ mod tests {
             dyno: *dyno,
             name: "web.1".parse().unwrap(),
             address: SocketAddr::from(([127, 0, 0, 1], *port)),
+            sleep: None,
         });
         RouteTable {
             version,

@@ -3,7 +3,7 @@
 //! The router listens and greets first; the server answers with whole tables of routes. Nothing
 //! here decides or performs anything. Read [`RouteTable`] first.
 
-use std::{net::SocketAddr, str::Utf8Error};
+use std::{net::SocketAddr, path::PathBuf, str::Utf8Error};
 
 use api::{
     clock::Time,
@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
 /// The version of this protocol, said in [`FromRouter::Hello`].
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest message either side accepts, in bytes: far above 100 000 routes.
 const MESSAGE_LIMIT_BYTES: usize = 256 * 1024 * 1024;
@@ -61,6 +61,9 @@ pub enum AppState {
     Booting,
     /// The app has no release yet: the welcome page, H81.
     Blank,
+    /// Its dynos were stopped for want of requests: the first request sends
+    /// [`FromRouter::WakeApp`], and all wait as for a booting app.
+    Asleep,
 }
 
 /// A web dyno that accepts requests.
@@ -72,6 +75,22 @@ pub struct Backend {
     pub name: DynoName,
     /// Where it listens for HTTP/1.1.
     pub address: SocketAddr,
+    /// Set while it sleeps or may fall asleep: before a request reaches it, it must be woken once.
+    #[serde(default)]
+    pub sleep: Option<SleepTicket>,
+}
+
+/// How a dyno that may sleep is woken: write `wake_line` to the unix socket, read one line. Works
+/// without the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SleepTicket {
+    /// Rises with every sleep of the platform; a dyno woken with it stays awake until a table
+    /// names a higher one.
+    pub ticket: u64,
+    /// Listens for the wake line.
+    pub socket: PathBuf,
+    /// What to write, its line end included.
+    pub wake_line: String,
 }
 
 /// Server to router.
@@ -117,6 +136,48 @@ pub enum FromRouter {
         /// The dyno that left the table.
         dyno: DynoId,
     },
+    /// No request is in flight on a dyno with a sleep ticket, and none has woken it: it may be
+    /// frozen now. A request that comes later wakes it with the ticket.
+    Resting {
+        /// The dyno.
+        dyno: DynoId,
+        /// [`SleepTicket::ticket`]
+        ticket: u64,
+    },
+    /// A request woke a dyno; its ticket is used up.
+    Woken {
+        /// The dyno.
+        dyno: DynoId,
+        /// [`SleepTicket::ticket`]
+        ticket: u64,
+        /// Why: method, path without query, and request id.
+        cause: String,
+    },
+    /// A request waits for an app that is [`AppState::Asleep`]. Sent once for each time that the
+    /// app is told to be asleep, and again on a new connection while requests wait.
+    WakeApp {
+        /// The app.
+        app: AppId,
+        /// As in [`FromRouter::Woken`].
+        cause: String,
+    },
+    /// What apps had to do lately: sent every few seconds for those where it changed, and for all
+    /// on a new connection.
+    Activity {
+        /// In any order.
+        apps: Vec<AppActivity>,
+    },
+}
+
+/// How busy an app is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppActivity {
+    /// The app.
+    pub app: AppId,
+    /// When its last request began or ended, whichever is later.
+    pub last_request_at: Time,
+    /// Requests and upgraded connections in flight.
+    pub in_flight: u64,
 }
 
 /// One access line on its way through the spool from router to server.

@@ -55,6 +55,8 @@ impl Asked {
                 version: VERSION,
                 lines,
                 dropped,
+                is_frozen: false,
+                ticket: 0,
             },
         );
     }

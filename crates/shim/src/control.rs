@@ -2,16 +2,31 @@
 //!
 //! A connection carries one [`Request`] line and gets one [`Answer`] line. After
 //! [`Request::Attach`] the connection carries the dyno's terminal or pipes, byte for byte. After
-//! [`Request::Watch`] the shim sends a byte when there are new log lines, and ends the connection
-//! once the exit record is written.
+//! [`Request::Watch`] the shim sends bytes ([`NEWS_LINES`] and the like) when something happens,
+//! and ends the connection once the exit record is written. After [`Request::Exec`] it carries the
+//! command's terminal or pipes.
+//!
+//! As long as a connection watches, somebody drives the dyno; without one, the shim may start it
+//! again by itself ([`crate::start::StartRequest::is_restarted_unattended`]).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::start::Stdio;
+
 /// The longest request line.
-pub const MAX_REQUEST_BYTES: usize = 4096;
+pub const MAX_REQUEST_BYTES: usize = 256 << 10;
+
+/// Sent to watchers when there are new log lines.
+pub const NEWS_LINES: u8 = b'.';
+/// Sent to watchers when the dyno fell asleep or woke.
+pub const NEWS_SLEEP: u8 = b's';
+/// Sent to watchers when the dyno was started again.
+pub const NEWS_RESTART: u8 = b'r';
 
 /// What the server asks of a shim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Say when log lines were written, and when the dyno has ended.
@@ -30,6 +45,32 @@ pub enum Request {
     },
     /// Say whether it still runs.
     Status,
+    /// Freeze its cgroup, unless a thaw with this ticket or a later one came before: then
+    /// [`Answer::Refused`]. Since version 2.
+    Freeze {
+        /// Rises.
+        ticket: u64,
+    },
+    /// Thaw its cgroup, and refuse freezes up to this ticket from now on. Since version 2.
+    Thaw {
+        /// As in the freeze.
+        ticket: u64,
+    },
+    /// Kill it because it wrote more than it may. Since version 2.
+    EndOverDisk,
+    /// Run another command inside. Since version 2.
+    Exec(Exec),
+}
+
+/// A command to run inside the dyno, confined as its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Laid over the dyno's environment.
+    pub environment: BTreeMap<String, String>,
+    /// A terminal or pipes.
+    pub stdio: Stdio,
 }
 
 /// What a shim answers.
@@ -48,5 +89,11 @@ pub enum Answer {
         lines: u64,
         /// Log lines that could not be written.
         dropped: u64,
+        /// Whether it is frozen.
+        #[serde(default)]
+        is_frozen: bool,
+        /// The ticket of its last freeze or thaw.
+        #[serde(default)]
+        ticket: u64,
     },
 }

@@ -9,12 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::start::Place;
+use crate::start::{Place, Step};
 
 /// JSON [`State`], there from the moment the dyno runs.
 pub const STATE: &str = "state";
 /// JSON [`Exit`], there from the moment the dyno has ended and its log is complete.
 pub const EXIT: &str = "exit";
+/// One JSON [`Restart`] a line: crashes that nobody watched. Absent before the first.
+pub const HISTORY: &str = "history";
 /// Locked (flock) by the shim as long as it lives.
 pub const LOCK: &str = "lock";
 /// The control socket.
@@ -51,6 +53,23 @@ pub struct State {
     pub capture_work: Option<PathBuf>,
     /// The notes of the start request.
     pub notes: serde_json::Value,
+    /// How often the shim has started it again.
+    #[serde(default)]
+    pub restarts: u64,
+    /// What its last start took: the step that ended, and microseconds since the one before.
+    #[serde(default)]
+    pub trace: Vec<(Step, u64)>,
+}
+
+/// A crash that nobody watched, and the start after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Counts from 1.
+    pub number: u64,
+    /// How it ended.
+    pub exit: Exit,
+    /// When it was started again, microseconds since the epoch.
+    pub started_at_micros: i64,
 }
 
 /// How a dyno ended.
@@ -74,6 +93,12 @@ pub struct Exit {
     pub system_micros: i64,
     /// Log lines that could not be kept.
     pub dropped_lines: u64,
+    /// It was ended for writing more than it may.
+    #[serde(default)]
+    pub is_over_disk: bool,
+    /// It was killed when the grace after SIGTERM was over.
+    #[serde(default)]
+    pub was_forced: bool,
 }
 
 /// Writes `value` as JSON so that a reader finds all of it or nothing.

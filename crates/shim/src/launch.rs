@@ -245,6 +245,8 @@ fn write_state(request: &StartRequest, process: i32) -> io::Result<()> {
         cgroup: request.cgroup.clone(),
         capture_work: mounts::capture_work(request),
         notes: request.notes.clone(),
+        restarts: 0,
+        trace: Vec::new(),
     };
     files::write_json(&request.directory.join(files::STATE), &state)
 }

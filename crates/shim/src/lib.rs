@@ -11,4 +11,4 @@ pub mod spool;
 pub mod start;
 
 /// The version of everything in this crate.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;

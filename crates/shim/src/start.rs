@@ -36,6 +36,15 @@ pub struct StartRequest {
     pub rank: Rank,
     /// The most files it may hold open.
     pub open_files: u64,
+    /// The most bytes a file it writes may have.
+    #[serde(default)]
+    pub file_bytes: Option<u64>,
+    /// Log lines a second that are kept, over any ten seconds.
+    #[serde(default)]
+    pub log_lines_per_second: Option<u32>,
+    /// Whether the shim starts it again after a crash that nobody watched.
+    #[serde(default)]
+    pub is_restarted_unattended: bool,
     /// The seccomp filter: classic BPF instructions, each packed as
     /// `code << 48 | jt << 40 | jf << 32 | k`.
     pub seccomp: Vec<u64>,
@@ -117,6 +126,10 @@ pub struct Place {
     pub memory_events: Option<PathBuf>,
     /// Every directory of it, to be removed when the dyno has ended.
     pub directories: Vec<PathBuf>,
+    /// The file that freezes it with `1` and thaws it with `0` (version 2), or with `FROZEN` and
+    /// `THAWED` (version 1, named `freezer.state`).
+    #[serde(default)]
+    pub freeze: Option<PathBuf>,
 }
 
 /// How a dyno ranks when the host is short of something.

@@ -223,6 +223,10 @@ impl Supervisor {
             }
             Request::Status => asked.status(self.spool.last(), self.spool.dropped()),
             Request::Watch => self.clients.watch(asked),
+            Request::Freeze { .. }
+            | Request::Thaw { .. }
+            | Request::EndOverDisk
+            | Request::Exec(_) => asked.refused(),
         }
     }
 
@@ -275,6 +279,7 @@ impl Supervisor {
             user_micros: ended.map_or(0, |ended| ended.user_micros),
             system_micros: ended.map_or(0, |ended| ended.system_micros),
             dropped_lines: self.spool.dropped(),
+            ..Exit::default()
         };
         files::write_json(&directory.join(files::EXIT), &exit)
     }

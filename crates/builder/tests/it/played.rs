@@ -283,8 +283,10 @@ fn orphan() -> DynoSpec {
             memory_bytes: 0,
             cpu_weight: 1,
             pids: 1,
+            ..engine::Limits::default()
         },
         stdio: engine::Stdio::Logged,
+        is_restarted_unattended: false,
         labels: [("build".to_owned(), api::ids::BuildId::new().to_string())].into(),
     }
 }

@@ -126,8 +126,10 @@ impl Machine {
                 memory_bytes: 512 << 20,
                 cpu_weight: 100,
                 pids: 256,
+                ..Limits::default()
             },
             stdio: Stdio::Logged,
+            is_restarted_unattended: false,
             labels: BTreeMap::new(),
         };
         self.engine.start(spec).await.unwrap();

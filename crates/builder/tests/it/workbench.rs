@@ -71,6 +71,8 @@ fn exit(code: i32) -> DynoExit {
         signal: None,
         is_out_of_memory: false,
         is_lost: false,
+        is_over_disk: false,
+        was_forced: false,
         at,
     }
 }
@@ -101,6 +103,11 @@ impl Engine for PlayedEngine {
             address: None,
             port: None,
             memory_bytes: 0,
+            disk_bytes: 0,
+            dropped_lines: 0,
+            sleep: engine::Sleep::default(),
+            restarts: Vec::new(),
+            start_trace: Vec::new(),
         };
         Ok(dynos.values().map(report).collect())
     }
@@ -159,6 +166,30 @@ impl Engine for PlayedEngine {
     }
 
     async fn listening(&self, _id: DynoId) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    async fn exec(
+        &self,
+        id: DynoId,
+        _spec: engine::ExecSpec,
+    ) -> Result<Box<dyn AttachStream>, EngineError> {
+        Err(EngineError::NotAttachable(id))
+    }
+
+    async fn connect(&self, id: DynoId, _port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
+        Err(EngineError::NotAttachable(id))
+    }
+
+    async fn freeze(&self, id: DynoId, _ticket: u64) -> Result<engine::Freeze, EngineError> {
+        Err(EngineError::NotAttachable(id))
+    }
+
+    async fn thaw(&self, id: DynoId, _ticket: u64) -> Result<(), EngineError> {
+        Err(EngineError::NotAttachable(id))
+    }
+
+    async fn mend(&self) -> Result<Vec<String>, EngineError> {
         Ok(Vec::new())
     }
 }

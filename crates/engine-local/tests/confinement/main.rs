@@ -96,8 +96,10 @@ impl Fixture {
                 memory_bytes: 256 << 20,
                 cpu_weight: 100,
                 pids: 64,
+                ..Limits::default()
             },
             stdio: Stdio::Logged,
+            is_restarted_unattended: false,
             labels: BTreeMap::new(),
         };
         self.engine.start(spec).await.unwrap();

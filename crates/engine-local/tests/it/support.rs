@@ -152,8 +152,10 @@ pub(crate) fn shell(script: &str) -> DynoSpec {
             memory_bytes: MEMORY_BYTES,
             cpu_weight: 100,
             pids: 64,
+            ..Limits::default()
         },
         stdio: Stdio::Logged,
+        is_restarted_unattended: false,
         labels: BTreeMap::new(),
     }
 }

@@ -9,7 +9,7 @@ use api::clock::Time;
 
 use super::script::Step;
 use crate::{
-    report::{DynoExit, DynoReport, DynoState, LogBatch, LogRecord, LogStream, Probe},
+    report::{DynoExit, DynoReport, DynoState, LogBatch, LogRecord, LogStream, Probe, Sleep},
     spec::{DynoSpec, Stdio},
 };
 
@@ -55,6 +55,11 @@ impl SimDyno {
             address: Some(address.into()),
             port: spec.port,
             memory_bytes: spec.limits.memory_bytes / 4,
+            disk_bytes: 0,
+            dropped_lines: 0,
+            sleep: Sleep::default(),
+            restarts: Vec::new(),
+            start_trace: Vec::new(),
         };
         Self {
             report,
@@ -204,6 +209,8 @@ fn exit(code: Option<i32>, signal: Option<i32>, at: Time) -> DynoExit {
         signal,
         is_out_of_memory: false,
         is_lost: false,
+        is_over_disk: false,
+        was_forced: false,
         at,
     }
 }

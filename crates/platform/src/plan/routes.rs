@@ -31,6 +31,7 @@ pub fn routes(
                 dyno: dyno.id,
                 name: api::names::DynoName::new(&dyno.process_type, dyno.number),
                 address: address(dyno.id)?,
+                sleep: None,
             })
         })
         .collect();

@@ -221,6 +221,7 @@ fn a_dyno_without_a_row_is_removed() {
         port: Some(5000),
         limits: platform::sizes::limits("standard-1x"),
         stdio: engine::Stdio::Logged,
+        is_restarted_unattended: false,
         labels: std::collections::BTreeMap::new(),
     };
     world

@@ -187,7 +187,7 @@ impl Attempt {
                     Err(NoLease::Outdated) => continue,
                     Err(NoLease::NoneLeft) => Err(self.refused.unwrap_or(Code::H21)),
                 },
-                AppState::Booting => Ok(None),
+                AppState::Booting | AppState::Asleep => Ok(None),
                 AppState::Maintenance => Err(Code::H80),
                 AppState::NoWebDynos => Err(Code::H14),
                 AppState::Crashed => Err(Code::H10),

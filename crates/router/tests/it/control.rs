@@ -109,6 +109,7 @@ async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
         dyno: dyno.id,
         name: "web.1".parse().unwrap(),
         address,
+        sleep: None,
     };
     // The router knows a table without the dyno, takes one with it, and one without it follows.
     for (version, backends) in [(1, vec![]), (2, vec![backend]), (3, vec![])] {

@@ -216,6 +216,7 @@ impl Dyno {
             dyno: self.id,
             name: self.name.parse().unwrap(),
             address: self.address,
+            sleep: None,
         }
     }
 

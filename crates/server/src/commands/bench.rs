@@ -100,8 +100,10 @@ fn spec(config: &Config, arguments: &Arguments) -> Result<DynoSpec> {
             memory_bytes: 512 << 20,
             cpu_weight: 100,
             pids: 256,
+            ..Limits::default()
         },
         stdio: Stdio::Logged,
+        is_restarted_unattended: false,
         labels: BTreeMap::new(),
     })
 }
