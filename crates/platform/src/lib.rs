@@ -24,6 +24,7 @@ mod launch;
 pub mod log_sessions;
 mod nudges;
 pub mod outputs;
+mod partial;
 pub mod plan;
 mod reconcile;
 pub mod regions;

@@ -14,24 +14,18 @@ use api::{
     paths,
     slugs::NewSlug,
 };
-use futures_util::{Stream, StreamExt};
-use sha2::{Digest, Sha256};
+use futures_util::Stream;
 use store::{Actor, App, Change, Slug, SlugContents, StoreError};
-use tokio::{
-    fs::{self, File},
-    io::AsyncWriteExt,
-};
-use uuid::Uuid;
+use tokio::fs;
 
 use crate::{
     Platform,
     caller::Caller,
     error::{Error, Result},
+    partial::{CHECKSUM_KIND, Partial},
     reconcile::perform::chain,
 };
 
-/// Largest archive that is received.
-const LARGEST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Longest commit, description or language.
 const LONGEST_TEXT_BYTES: usize = 1024;
 /// What the secret of a URL is good for.
@@ -142,7 +136,7 @@ impl Platform {
                 ),
             });
         }
-        let imported = self.builder.import(partial.path.clone()).await;
+        let imported = self.builder.import(partial.path().to_owned()).await;
         let imported = imported.map_err(|error| {
             if error.is_about_the_source() {
                 let message = format!("This cannot be a slug's archive: {}.", chain(&error));
@@ -319,8 +313,6 @@ fn short(what: &str, text: Option<String>) -> Result<Option<String>> {
     })
 }
 
-const CHECKSUM_KIND: &str = "SHA256:";
-
 /// A client's checksum as we write them: `SHA256:` and 64 lower-case digits.
 fn checksum(text: &str) -> Result<String> {
     let digits = text
@@ -333,78 +325,6 @@ fn checksum(text: &str) -> Result<String> {
         .ok_or_else(|| Error::Invalid {
             message: "checksum must be SHA256: and 64 hexadecimal digits".to_owned(),
         })
-}
-
-/// A file on its way; dropping this removes it.
-struct Partial {
-    path: PathBuf,
-}
-
-impl Partial {
-    async fn beside(target: &Path) -> Result<Self> {
-        if let Some(directory) = target.parent() {
-            let made = fs::create_dir_all(directory).await;
-            made.map_err(failed("create", directory))?;
-        }
-        let path = target.with_extension(format!("{}.part", Uuid::now_v7()));
-        Ok(Self { path })
-    }
-
-    /// Writes it; its checksum.
-    async fn receive<B, E>(&self, chunks: impl Stream<Item = Result<B, E>>) -> Result<String>
-    where
-        B: AsRef<[u8]>,
-        E: std::fmt::Display,
-    {
-        let failed = || failed("write", &self.path);
-        let mut file = File::create(&self.path).await.map_err(failed())?;
-        let mut hash = Sha256::new();
-        let mut length = 0;
-        let mut chunks = std::pin::pin!(chunks);
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| Error::Invalid {
-                message: format!("The upload broke off: {error}"),
-            })?;
-            length += chunk.as_ref().len() as u64;
-            if length > LARGEST_BYTES {
-                return Err(Error::Invalid {
-                    message: format!("The archive is larger than {LARGEST_BYTES} bytes"),
-                });
-            }
-            hash.update(chunk.as_ref());
-            file.write_all(chunk.as_ref()).await.map_err(failed())?;
-        }
-        file.sync_all().await.map_err(failed())?;
-        Ok(format!("{CHECKSUM_KIND}{:x}", hash.finalize()))
-    }
-
-    /// Moves it to where it belongs, for good.
-    async fn place(self, path: &Path) -> Result<()> {
-        let moved = fs::rename(&self.path, path).await;
-        moved.map_err(failed("write", path))?;
-        let Some(directory) = path.parent() else {
-            return Ok(());
-        };
-        let directory_file = File::open(directory).await;
-        let directory_file = directory_file.map_err(failed("read", directory))?;
-        let kept = directory_file.sync_all().await;
-        kept.map_err(failed("write", directory))
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // Gone when it was placed; anything else wrong with it was told by whoever wrote it.
-        drop(std::fs::remove_file(&self.path));
-    }
-}
-
-fn failed<'a>(step: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
-    move |source| Error::File {
-        step,
-        path: path.to_owned(),
-        source,
-    }
 }
 
 async fn remove(path: &Path) {

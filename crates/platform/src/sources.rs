@@ -2,7 +2,7 @@
 //!
 //! The archive is one file, complete or absent: it is received beside its place and moved there.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io::ErrorKind, path::PathBuf, time::Duration};
 
 use api::{
     clock::Time,
@@ -10,22 +10,17 @@ use api::{
     paths,
     sources::{Source, SourceUrls},
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use rand::RngCore;
 use store::{NewSource, hash_token};
-use tokio::{
-    fs::{self, File},
-    io::AsyncWriteExt,
-};
+use tokio::fs;
 
 use crate::{
     Platform,
     caller::{Caller, system_change},
     error::{Error, Result},
+    partial::Partial,
 };
-
-/// Largest archive that is received.
-const LARGEST_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// How long a source is kept (Heroku: an hour).
 const LIFETIME: Duration = Duration::from_hours(1);
@@ -52,8 +47,8 @@ impl Platform {
         })
     }
 
-    /// Receives an archive. Dropping this leaves nothing behind but a partial file that the next
-    /// attempt overwrites.
+    /// Receives an archive; of several, the one that is complete last stays. Dropping this leaves
+    /// what was there before.
     ///
     /// # Errors
     /// `NotFound` for a wrong id or secret, `Invalid` for one that is too large or breaks off.
@@ -69,17 +64,9 @@ impl Platform {
     {
         let id = self.check_source(id, secret).await?;
         let path = self.source_path(id);
-        let partial = path.with_extension("part");
-        let failed = |source| Error::File {
-            step: "write",
-            path: partial.clone(),
-            source,
-        };
-        if let Err(error) = write_all(&partial, chunks).await {
-            fs::remove_file(&partial).await.map_err(failed)?;
-            return Err(error);
-        }
-        fs::rename(&partial, &path).await.map_err(failed)
+        let partial = Partial::beside(&path).await?;
+        partial.receive(chunks).await?;
+        partial.place(&path).await
     }
 
     /// Removes sources that no build will ask for any more, and what broken uploads left.
@@ -89,20 +76,35 @@ impl Platform {
         );
         let change = system_change("it is older than an hour");
         for source in self.store.sources_before(oldest).await? {
-            let path = self.source_path(source.id);
-            for path in [path.with_extension("part"), path] {
-                match fs::remove_file(&path).await {
-                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::File {
-                            step: "remove",
-                            path,
-                            source,
-                        });
-                    }
-                    _ => {}
-                }
-            }
+            self.remove_source_files(source.id).await?;
             self.store.delete_source(&change, source.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a source's archive, and what uploads left that were cut off with the server.
+    async fn remove_source_files(&self, id: SourceId) -> Result<()> {
+        let directory = &self.settings.sources_dir;
+        let failed = |source| Error::File {
+            step: "remove files from",
+            path: directory.clone(),
+            source,
+        };
+        let mut entries = match fs::read_dir(directory).await {
+            Ok(entries) => entries,
+            // Nothing was ever uploaded.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let its_own = format!("{id}.");
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            if !entry.file_name().to_string_lossy().starts_with(&its_own) {
+                continue;
+            }
+            match fs::remove_file(entry.path()).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -163,38 +165,6 @@ impl Platform {
     fn source_path(&self, id: SourceId) -> PathBuf {
         self.settings.sources_dir.join(format!("{id}.tar"))
     }
-}
-
-/// Writes an upload as it comes, up to what one may be.
-async fn write_all<B, E>(
-    path: &std::path::Path,
-    chunks: impl Stream<Item = Result<B, E>>,
-) -> Result<()>
-where
-    B: AsRef<[u8]>,
-    E: std::fmt::Display,
-{
-    let failed = |source| Error::File {
-        step: "write",
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = File::create(path).await.map_err(failed)?;
-    let mut length = 0;
-    let mut chunks = std::pin::pin!(chunks);
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Error::Invalid {
-            message: format!("The upload broke off: {error}"),
-        })?;
-        length += chunk.as_ref().len() as u64;
-        if length > LARGEST_BYTES {
-            return Err(Error::Invalid {
-                message: format!("The archive is larger than {LARGEST_BYTES} bytes"),
-            });
-        }
-        file.write_all(chunk.as_ref()).await.map_err(failed)?;
-    }
-    file.sync_all().await.map_err(failed)
 }
 
 fn random_secret() -> String {

@@ -13,4 +13,5 @@ mod restarts;
 mod router;
 mod runs;
 mod simulation;
+mod sources;
 mod world;
