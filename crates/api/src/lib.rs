@@ -17,6 +17,7 @@ pub mod clock;
 pub mod collaborators;
 pub mod config_vars;
 pub mod domains;
+pub mod dyno_sizes;
 pub mod dynos;
 pub mod error;
 pub mod formations;

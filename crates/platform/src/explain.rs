@@ -13,7 +13,6 @@ use crate::{
     launch::port,
     plan::Failure,
     reconcile::{observe, perform::PLATFORM_ERROR},
-    sizes,
 };
 
 /// Log lines of the dyno to show.
@@ -52,7 +51,7 @@ impl Platform {
         }
         let mut text = match exit {
             Some(exit) if exit.is_out_of_memory => {
-                let quota = sizes::limits(&dyno.size).memory_bytes / (1024 * 1024);
+                let quota = self.settings.sizes.limits(&dyno.size).memory_bytes / (1024 * 1024);
                 format!(
                     "Error R15 (Memory quota vastly exceeded): {} was killed for using more than {} MB, twice the {quota} MB of a {} dyno, before it answered.\n\
                      hint: use less memory at start, or a larger size: `heroku ps:type {}=standard-2x`.",

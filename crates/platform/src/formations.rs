@@ -7,7 +7,7 @@ use store::{Formation, FormationUpdate};
 use crate::{
     Caller, Platform,
     error::{Error, Result},
-    sizes,
+    sizes::Sizes,
 };
 
 /// Dynos of one app at most (Heroku: 100).
@@ -43,7 +43,7 @@ impl Platform {
         let present = self.store.formation(app).await?;
         let updates = scalings
             .iter()
-            .map(|scaling| check(scaling, &present))
+            .map(|scaling| check(scaling, &present, &self.settings.sizes))
             .collect::<Result<Vec<FormationUpdate>>>()?;
         check_total(&present, &updates)?;
         let formation = self
@@ -89,7 +89,7 @@ fn check_total(present: &[Formation], updates: &[FormationUpdate]) -> Result<()>
     Ok(())
 }
 
-fn check(scaling: &Scaling, present: &[Formation]) -> Result<FormationUpdate> {
+fn check(scaling: &Scaling, present: &[Formation], sizes: &Sizes) -> Result<FormationUpdate> {
     let unknown = || Error::NotFound {
         resource: "process_type",
         name: scaling.process_type.clone(),
@@ -106,19 +106,18 @@ fn check(scaling: &Scaling, present: &[Formation]) -> Result<FormationUpdate> {
             message: format!("Cannot scale {process_type} to more than {QUANTITY_LIMIT} dynos."),
         });
     }
-    let size = match &scaling.size {
-        None => None,
-        Some(size) => Some(
-            sizes::find(size)
-                .map(str::to_owned)
-                .ok_or_else(|| Error::Invalid {
+    let size =
+        match &scaling.size {
+            None => None,
+            Some(size) => Some(sizes.find(size).map(|size| size.name.clone()).ok_or_else(
+                || Error::Invalid {
                     message: format!(
                         "Couldn't find that dyno size: {size}. Known sizes: {}.",
-                        sizes::names().collect::<Vec<_>>().join(", ")
+                        sizes.names().collect::<Vec<_>>().join(", ")
                     ),
-                })?,
-        ),
-    };
+                },
+            )?),
+        };
     Ok(FormationUpdate {
         process_type,
         quantity: scaling.quantity,

@@ -9,7 +9,6 @@ use store::{Dyno, DynoKind};
 use crate::{
     Platform,
     error::{Error, Result},
-    sizes,
 };
 
 /// Ports given to web dynos; never the ones apps have as habits, so that an app that ignores
@@ -51,9 +50,9 @@ impl Platform {
             command: builder::launch_command(&dyno.command),
             env,
             port: is_web(dyno).then(|| port(dyno.id)),
-            limits: sizes::limits(&dyno.size),
+            limits: self.settings.sizes.limits(&dyno.size),
             stdio: Stdio::Logged,
-            is_restarted_unattended: false,
+            is_restarted_unattended: dyno.kind == DynoKind::Formation,
             labels: BTreeMap::from([("release".to_owned(), release.version.to_string())]),
         })
     }

@@ -151,9 +151,13 @@ impl Platform {
             });
         };
         let size = run.size.as_deref().unwrap_or(sizes::DEFAULT_SIZE);
-        let size = sizes::find(size).ok_or_else(|| Error::Invalid {
-            message: format!("Couldn't find that dyno size: {size}."),
-        })?;
+        let size = self
+            .settings
+            .sizes
+            .find(size)
+            .ok_or_else(|| Error::Invalid {
+                message: format!("Couldn't find that dyno size: {size}."),
+            })?;
         let process_type = run.process_type.as_deref().unwrap_or("run");
         let process_type: ProcessType =
             process_type
@@ -168,7 +172,7 @@ impl Platform {
             process_type,
             number,
             kind: DynoKind::OneOff,
-            size: size.to_owned(),
+            size: size.name.clone(),
             command: self.expand(&release, &run.command).await?,
             attach: run.is_attached,
             crash_count: 0,

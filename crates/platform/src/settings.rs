@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use api::names::{AppName, StackName};
 use sha2::{Digest, Sha256};
 
+use crate::sizes::Sizes;
+
 /// Settings of one platform.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -38,6 +40,11 @@ pub struct Settings {
     pub boot_timeout: Duration,
     /// How long a dyno may take to end after SIGTERM; Heroku: 30 s.
     pub stop_grace: Duration,
+    /// What dynos may use, by size.
+    pub sizes: Sizes,
+    /// Restarts a formation's dynos after this long and up to 15 % more; never without it.
+    /// Heroku: 24 hours and up to 216 minutes more.
+    pub cycle_every: Option<Duration>,
     /// Builds at once.
     pub concurrent_builds: usize,
     /// Makes the secrets in stream URLs; derived from the root key.

@@ -7,6 +7,7 @@ mod doctor;
 mod down;
 mod router;
 mod server;
+mod sizes;
 mod stacks;
 mod up;
 
@@ -47,6 +48,8 @@ enum Command {
     HerokuEnv(HerokuEnv),
     /// Run the official CLI against the running platform: landfall heroku -- ARGUMENTS
     Heroku(Heroku),
+    /// Print what dynos of each size may use
+    Sizes(sizes::Arguments),
     /// Show what this machine offers the platform
     Doctor(doctor::Arguments),
     /// Measure the engine: seconds from starting a dyno to its first answer
@@ -103,6 +106,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_heroku(&ready, &arguments)
         }
+        Command::Sizes(arguments) => sizes::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),
     }

@@ -13,10 +13,14 @@ use std::{
 
 use api::names::StackName;
 use clap::Parser;
+use platform::sizes::{SizeChoice, SizeError, Sizes};
 use thiserror::Error;
 
 /// As at Heroku.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A year: longer than this is never.
+const MOST_CYCLE_HOURS: u64 = 8760;
 
 /// Read when no other file is named.
 const SYSTEM_FILE: &str = "/etc/landfall/landfall.toml";
@@ -72,6 +76,12 @@ pub struct Choices {
     /// How long a web dyno may take until it answers
     #[arg(long, value_name = "SECONDS")]
     pub boot_timeout: Option<u64>,
+    /// Restart each dyno of a formation after this many hours and up to 15 % more; 0 is never
+    #[arg(long, value_name = "HOURS")]
+    pub cycle_hours: Option<u64>,
+    /// Dyno sizes, changed and added: in the file alone, as `[sizes.NAME]` tables
+    #[arg(skip)]
+    pub sizes: BTreeMap<String, SizeChoice>,
     /// What to log: `info`, `debug`, `platform=debug,info`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -108,6 +118,12 @@ pub struct Config {
     pub stack: StackName,
     /// How long a web dyno may take until it answers; Heroku: 60 s.
     pub boot_timeout: Duration,
+    /// How long a formation's dyno lives before it is replaced, if not for ever.
+    pub cycle_every: Option<Duration>,
+    /// What dynos may use.
+    pub sizes: Sizes,
+    /// The file that was read, for processes this one starts.
+    pub file: Option<PathBuf>,
     /// What to log.
     pub log: String,
     /// The host's proxy, trust and mirror variables, for builds and dynos.
@@ -146,6 +162,9 @@ pub enum ConfigError {
     /// A name that is none.
     #[error(transparent)]
     Name(#[from] api::names::NameError),
+    /// A dyno size that cannot be.
+    #[error(transparent)]
+    Size(#[from] SizeError),
 }
 
 /// What configuration is made from, beside flags.
@@ -196,10 +215,15 @@ impl Config {
     /// Puts flags over variables over the file over defaults.
     pub fn resolve(flags: Choices, surroundings: &Surroundings) -> Result<Self, ConfigError> {
         let chosen = flags.over(from_variables(surroundings)?);
-        let file = match &chosen.config {
+        let system_file = || Path::new(SYSTEM_FILE).is_file().then(|| SYSTEM_FILE.into());
+        let path = chosen.config.clone().or_else(system_file);
+        let file = match &path {
             Some(path) => from_file(path)?,
-            None if Path::new(SYSTEM_FILE).is_file() => from_file(Path::new(SYSTEM_FILE))?,
             None => Choices::default(),
+        };
+        let chosen = Choices {
+            config: path,
+            ..chosen
         };
         chosen.over(file).complete(surroundings)
     }
@@ -226,6 +250,12 @@ impl Config {
             self.boot_timeout.as_secs().to_string().into(),
         );
         flag("log", self.log.clone().into());
+        if let Some(cycle) = self.cycle_every {
+            flag("cycle-hours", (cycle.as_secs() / 3600).to_string().into());
+        }
+        if let Some(file) = &self.file {
+            flag("config", file.clone().into());
+        }
         if let Some(file) = &self.ready_file {
             flag("ready-file", file.clone().into());
         }
@@ -276,13 +306,18 @@ impl Choices {
             admin_email: self.admin_email.or(below.admin_email),
             stack: self.stack.or(below.stack),
             boot_timeout: self.boot_timeout.or(below.boot_timeout),
+            cycle_hours: self.cycle_hours.or(below.cycle_hours),
+            sizes: if self.sizes.is_empty() {
+                below.sizes
+            } else {
+                self.sizes
+            },
             log: self.log.or(below.log),
         }
     }
 
     fn complete(self, surroundings: &Surroundings) -> Result<Config, ConfigError> {
         let data = self.data.unwrap_or_else(|| default_data(surroundings));
-        // Children and dynos have other working directories.
         let data = std::path::absolute(&data).unwrap_or(data);
         let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let host_variables = surroundings
@@ -311,6 +346,15 @@ impl Choices {
                 .unwrap_or_else(|| "admin@localhost.localdomain".to_owned()),
             stack: self.stack.as_deref().unwrap_or("landfall-13").parse()?,
             boot_timeout: self.boot_timeout.map_or(BOOT_TIMEOUT, Duration::from_secs),
+            cycle_every: self
+                .cycle_hours
+                .filter(|hours| *hours > 0)
+                .map(|hours| Duration::from_hours(hours.min(MOST_CYCLE_HOURS))),
+            sizes: Sizes::default().with(&self.sizes)?,
+            // Children and dynos have other working directories.
+            file: self
+                .config
+                .map(|path| std::path::absolute(&path).unwrap_or(path)),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             host_variables,
             hostname: surroundings.hostname.clone(),
@@ -451,6 +495,30 @@ mod tests {
             Config::resolve(chosen, &surroundings(&[])),
             Err(ConfigError::File { .. })
         ));
+    }
+
+    #[test]
+    fn sizes_and_cycling_come_from_the_file_and_reach_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("landfall.toml");
+        let text = "cycle_hours = 24\n[sizes.standard-1x]\nmemory_mb = 300\n";
+        std::fs::write(&path, text).unwrap();
+        let chosen = Choices {
+            config: Some(path.clone()),
+            ..Choices::default()
+        };
+        let config = Config::resolve(chosen, &surroundings(&[])).unwrap();
+        assert_eq!(config.cycle_every, Some(Duration::from_hours(24)));
+        assert_eq!(config.sizes.limits("standard-1x").memory_bytes, 300 << 20);
+        let flags = config.to_flags();
+        assert!(flags.contains(&path.clone().into()), "{flags:?}");
+        std::fs::write(&path, "[sizes.eco]\nmemory = 300\n").unwrap();
+        let chosen = Choices {
+            config: Some(path),
+            ..Choices::default()
+        };
+        let refused = Config::resolve(chosen, &surroundings(&[])).unwrap_err();
+        assert!(matches!(refused, ConfigError::File { .. }), "{refused}");
     }
 
     #[test]

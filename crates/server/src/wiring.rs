@@ -163,6 +163,8 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
         boot_timeout: config.boot_timeout,
         stop_grace: STOP_GRACE,
         concurrent_builds: CONCURRENT_BUILDS,
+        sizes: config.sizes.clone(),
+        cycle_every: config.cycle_every,
         url_secret: keys.derive("secrets in URLs"),
     }
 }

@@ -219,7 +219,7 @@ fn a_dyno_without_a_row_is_removed() {
         command: vec!["serve".to_owned()],
         env: std::collections::BTreeMap::new(),
         port: Some(5000),
-        limits: platform::sizes::limits("standard-1x"),
+        limits: engine::Limits::default(),
         stdio: engine::Stdio::Logged,
         is_restarted_unattended: false,
         labels: std::collections::BTreeMap::new(),

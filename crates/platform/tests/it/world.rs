@@ -181,6 +181,8 @@ impl World {
             boot_timeout: self.options.boot_timeout,
             stop_grace: Duration::from_secs(30),
             concurrent_builds: 2,
+            sizes: platform::sizes::Sizes::default(),
+            cycle_every: None,
             url_secret: [1; 32],
         }
     }

@@ -5,7 +5,7 @@ use api::{
     references::{NameReference, lasting_id},
 };
 use axum::{Json, extract::State, response::Response};
-use platform::{Caller, Platform, authorize::Action, formations::Scaling, sizes};
+use platform::{Caller, Platform, authorize::Action, formations::Scaling, sizes::Sizes};
 use serde::Deserialize;
 use store::App;
 
@@ -92,20 +92,27 @@ async fn scale(
     let present = platform.formation(app.id).await?;
     let scalings: Vec<Scaling> = updates
         .iter()
-        .map(|update| scaling(update, &present))
+        .map(|update| scaling(update, &present, &platform.settings().sizes))
         .collect::<Result<_, Refusal>>()?;
     let changed = platform.update_formation(caller, app.id, &scalings).await?;
     Ok(changed.into_iter().map(|row| body(app, row)).collect())
 }
 
-fn scaling(update: &FormationUpdate, present: &[store::Formation]) -> Result<Scaling, Refusal> {
+fn scaling(
+    update: &FormationUpdate,
+    present: &[store::Formation],
+    sizes: &Sizes,
+) -> Result<Scaling, Refusal> {
     let row = find(present, &update.process_type);
     let quantity = match &update.quantity {
         None => None,
         Some(Quantity::Count(count)) => Some(*count),
         Some(Quantity::Text(text)) => Some(relative(text, row.map_or(0, |row| row.quantity))?),
     };
-    let named = update.dyno_size.as_ref().and_then(size_name);
+    let named = update
+        .dyno_size
+        .as_ref()
+        .and_then(|size| size_name(size, sizes));
     Ok(Scaling {
         process_type: row.map_or_else(
             || update.process_type.clone(),
@@ -133,13 +140,14 @@ fn relative(text: &str, present: u32) -> Result<u32, Refusal> {
     u32::try_from(count.max(0)).map_err(|_| refused())
 }
 
-fn size_name(size: &SizeIdentity) -> Option<String> {
+fn size_name(size: &SizeIdentity, sizes: &Sizes) -> Option<String> {
     match size {
         SizeIdentity::Name(name)
         | SizeIdentity::Reference {
             name: Some(name), ..
         } => Some(name.clone()),
-        SizeIdentity::Reference { id: Some(id), .. } => sizes::names()
+        SizeIdentity::Reference { id: Some(id), .. } => sizes
+            .names()
             .find(|name| lasting_id("dyno-size", name) == *id)
             .map(str::to_owned),
         SizeIdentity::Reference { .. } => None,
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn sizes_are_shown_as_heroku_writes_them() {
-        let shown: Vec<String> = sizes::names().map(shown_size).collect();
+        let shown: Vec<String> = Sizes::default().names().map(shown_size).collect();
         assert_eq!(
             shown.join(" "),
             "Eco Basic Standard-1X Standard-2X Performance-M Performance-L Performance-L-RAM \

@@ -14,6 +14,7 @@ mod builds;
 mod collaborators;
 mod config_vars;
 mod domains;
+mod dyno_sizes;
 mod dynos;
 mod error;
 mod etag;
@@ -99,6 +100,7 @@ pub fn table() -> Vec<Route> {
         collaborators::routes(),
         config_vars::routes(),
         domains::routes(),
+        dyno_sizes::routes(),
         dynos::routes(),
         formations::routes(),
         log_sessions::routes(),

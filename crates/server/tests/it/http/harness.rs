@@ -277,6 +277,8 @@ fn settings(directory: &std::path::Path) -> Settings {
         boot_timeout: Duration::from_secs(5),
         stop_grace: Duration::from_secs(1),
         concurrent_builds: 1,
+        sizes: platform::sizes::Sizes::default(),
+        cycle_every: None,
         url_secret: [9; 32],
     }
 }

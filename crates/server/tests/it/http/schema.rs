@@ -96,6 +96,7 @@ const READ: &[(&str, &str)] = &[
     ("config-var", "/apps/example/config-vars"),
     ("domain", "/apps/example/domains"),
     ("dyno", "/apps/example/dynos"),
+    ("dyno-size", "/dyno-sizes"),
     ("formation", "/apps/example/formation"),
     ("oauth-authorization", "/oauth/authorizations"),
     ("rate-limit", "/account/rate-limits"),
