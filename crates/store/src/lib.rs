@@ -24,6 +24,7 @@ mod formations;
 mod migrations;
 mod releases;
 mod seal;
+mod sleep;
 mod slugs;
 mod sources;
 mod words;
@@ -48,6 +49,7 @@ pub use crate::{
     events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
+    sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{NewSlug, Slug, SlugContents},
     sources::{NewSource, Source},
     words::UnknownWord,

@@ -21,6 +21,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 2,
         sql: include_str!("../migrations/0002_slug_archives.sql"),
     },
+    Migration {
+        version: 4,
+        sql: include_str!("../migrations/0004_sleep.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

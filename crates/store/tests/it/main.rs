@@ -39,4 +39,5 @@ mod kill;
 mod open;
 mod releases;
 mod secrets;
+mod sleep;
 mod slugs;
