@@ -75,7 +75,12 @@ impl Inner {
         {
             tokio::time::sleep(START_POLL).await;
         }
-        Dyno::load(directory)
+        let dyno = Dyno::load(directory, &self.wakers)?;
+        if let Some(dyno) = &dyno {
+            // What is reported must be true from the start.
+            dyno.refresh().await;
+        }
+        Ok(dyno)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     io,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use engine::{DynoExit, DynoKind, DynoReport, DynoState, Sleep};
 use serde::{Deserialize, Serialize};
 use shim::{
     VERSION,
-    control::Request,
+    control::{Answer, NEWS_LINES, Request},
     files::{self, Exit, State},
     spool::Reader,
 };
@@ -34,6 +34,7 @@ use tokio::{
 use crate::{
     cgroup::{self, Cgroups},
     control,
+    sleep::Wakers,
 };
 
 /// How long to wait before asking a shim again that lives but does not answer.
@@ -60,34 +61,62 @@ pub(crate) struct Notes {
 pub(crate) struct Dyno {
     pub(crate) directory: PathBuf,
     pub(crate) notes: Notes,
-    /// Its first process, on the host.
-    pub(crate) process: i32,
     pub(crate) capture_work: Option<PathBuf>,
+    /// Whether its shim and its cgroup know how to sleep.
+    pub(crate) can_sleep: bool,
     pub(crate) log: Mutex<Reader>,
     /// Told when the log has grown.
     pub(crate) log_grew: Notify,
     pub(crate) is_attached: AtomicBool,
-    started_at: Time,
+    live: Mutex<Live>,
+    /// Held while its shim is asked how it is: an older answer must not replace a newer.
+    asking: tokio::sync::Mutex<()>,
     end: watch::Sender<Option<DynoExit>>,
     watcher: Mutex<Option<AbortHandle>>,
 }
 
+/// What changes while it runs, as last heard of.
+#[derive(Clone, Debug)]
+struct Live {
+    /// Its first process, on the host.
+    process: i32,
+    started_at: Time,
+    sleep: Sleep,
+    dropped_lines: u64,
+}
+
+/// Sent by shims of wire version 1 when there are new log lines.
+const NEWS_LINES_1: u8 = b'\n';
+/// The first wire version whose shims put dynos to sleep.
+const SLEEP_VERSION: u8 = 2;
+
 impl Dyno {
     /// The dyno of a directory with a `state`; `None` if it has none.
-    pub(crate) fn load(directory: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn load(directory: &Path, wakers: &Wakers) -> io::Result<Option<Self>> {
         let Some(state) = files::read_json::<State>(&directory.join(files::STATE))? else {
             return Ok(None);
         };
         let notes: Notes = serde_json::from_value(state.notes)?;
+        let can_sleep = state.version >= SLEEP_VERSION && state.cgroup.freeze.is_some();
+        let live = Live {
+            process: state.process,
+            started_at: Time::from_micros(state.started_at_micros),
+            sleep: Sleep {
+                waker: wakers.path(directory).filter(|_| can_sleep),
+                ..Sleep::default()
+            },
+            dropped_lines: 0,
+        };
         Ok(Some(Self {
             directory: directory.to_owned(),
             notes,
-            process: state.process,
             capture_work: state.capture_work,
+            can_sleep,
             log: Mutex::new(Reader::new(&directory.join(files::LOG))),
             log_grew: Notify::new(),
             is_attached: AtomicBool::new(false),
-            started_at: Time::from_micros(state.started_at_micros),
+            live: Mutex::new(live),
+            asking: tokio::sync::Mutex::default(),
             end: watch::Sender::new(None),
             watcher: Mutex::new(None),
         }))
@@ -116,22 +145,57 @@ impl Dyno {
     pub(crate) fn report(&self, cgroups: &Cgroups) -> DynoReport {
         let ended = self.ended();
         let memory = || cgroups.memory_bytes(&self.notes.id.to_string());
+        let live = self.live().clone();
         DynoReport {
             id: self.notes.id,
             app: self.notes.app,
             name: self.notes.name.clone(),
             kind: self.notes.kind,
             labels: self.notes.labels.clone(),
-            started_at: self.started_at,
+            started_at: live.started_at,
             address: Some(self.notes.address),
             port: self.notes.port,
             memory_bytes: if ended.is_none() { memory() } else { 0 },
             disk_bytes: 0,
-            dropped_lines: 0,
-            sleep: Sleep::default(),
+            dropped_lines: live.dropped_lines,
+            sleep: if ended.is_none() {
+                live.sleep
+            } else {
+                Sleep::default()
+            },
             restarts: Vec::new(),
             start_trace: Vec::new(),
             state: ended.map_or(DynoState::Running, DynoState::Ended),
+        }
+    }
+
+    /// Its first process, on the host.
+    pub(crate) fn process(&self) -> i32 {
+        self.live().process
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks its shim how it is. One that does not answer is on its way out, and who follows it
+    /// will tell.
+    pub(crate) async fn refresh(&self) {
+        let _turn = self.asking.lock().await;
+        if let Ok((
+            _,
+            Answer::Status {
+                dropped,
+                is_frozen,
+                ticket,
+                ..
+            },
+        )) = control::ask(&self.directory, Request::Status).await
+        {
+            let mut live = self.live();
+            live.dropped_lines = dropped;
+            live.sleep.is_frozen = is_frozen;
+            live.sleep.ticket = ticket;
         }
     }
 
@@ -178,6 +242,7 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     };
+    dyno.live().dropped_lines = exit.dropped_lines;
     dyno.end.send_replace(Some(DynoExit {
         code: exit.code,
         signal: exit.signal,
@@ -190,16 +255,23 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
     dyno.log_grew.notify_waiters();
 }
 
-/// Passes on that the log has grown, until the shim ends the connection.
+/// Passes on what the shim tells, until it ends the connection.
 async fn listen(dyno: &Dyno) {
     let Ok((mut stream, _)) = control::ask(&dyno.directory, Request::Watch).await else {
         return;
     };
-    // Lines from before the shim knew of us.
+    // News from before the shim knew of us.
     dyno.log_grew.notify_waiters();
+    dyno.refresh().await;
     let mut bytes = [0; 256];
-    while let Ok(1..) = stream.read(&mut bytes).await {
-        dyno.log_grew.notify_waiters();
+    while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+        let is_line = |byte: &u8| [NEWS_LINES, NEWS_LINES_1].contains(byte);
+        if bytes[..length].iter().any(is_line) {
+            dyno.log_grew.notify_waiters();
+        }
+        if !bytes[..length].iter().all(is_line) {
+            dyno.refresh().await;
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     handed_in::HandedIn,
     network::{Network, NetworkConfig},
     probe, seccomp, shim_program,
+    sleep::Wakers,
     slot::Slot,
     sockets,
 };
@@ -83,6 +84,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) handed_in: HandedIn,
     pub(crate) slot: Slot,
+    pub(crate) wakers: Wakers,
     pub(crate) network: Network,
     pub(crate) cgroups: Cgroups,
     pub(crate) seccomp: Vec<u64>,
@@ -115,6 +117,8 @@ impl LocalEngine {
         let shim = shim_program::install(&config.shim, &config.data)
             .map_err(host("copy the shim program"))?;
         let slot = Slot::claim(&config.data)?;
+        let wakers = Wakers::open(&dynos_directory, &slot)
+            .map_err(host("make a short path to the dynos"))?;
         let cgroups = Cgroups::open(Path::new(cgroup::MOUNT), &slot.cgroup_name())?;
         let handed_in = HandedIn::new(
             &config.environment,
@@ -129,6 +133,7 @@ impl LocalEngine {
             clock: config.clock,
             handed_in,
             slot,
+            wakers,
             network,
             cgroups,
             seccomp: seccomp::filter(),
@@ -337,7 +342,7 @@ impl Engine for LocalEngine {
         let dyno = self.0.find(id)?;
         let is_running = dyno.ended().is_none();
         Ok(if is_running {
-            sockets::listening(dyno.process)
+            sockets::listening(dyno.process())
         } else {
             Vec::new()
         })
@@ -355,12 +360,12 @@ impl Engine for LocalEngine {
         Err(unsupported(id, "connect to one of its ports"))
     }
 
-    async fn freeze(&self, id: DynoId, _ticket: u64) -> Result<Freeze, EngineError> {
-        Err(unsupported(id, "sleep"))
+    async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
+        self.0.find(id)?.freeze(ticket).await
     }
 
-    async fn thaw(&self, id: DynoId, _ticket: u64) -> Result<(), EngineError> {
-        Err(unsupported(id, "sleep"))
+    async fn thaw(&self, id: DynoId, ticket: u64) -> Result<(), EngineError> {
+        self.0.find(id)?.thaw(ticket).await
     }
 
     async fn mend(&self) -> Result<Vec<String>, EngineError> {

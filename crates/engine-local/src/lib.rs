@@ -16,6 +16,7 @@ mod probe;
 mod request;
 mod seccomp;
 mod shim_program;
+mod sleep;
 pub mod slot;
 mod sockets;
 pub mod stacks;

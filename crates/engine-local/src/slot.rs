@@ -68,13 +68,24 @@ impl Slot {
     /// # Errors
     /// `Host` when the registry cannot be written.
     pub fn free(self) -> Result<(), EngineError> {
-        match fs::remove_file(&self.registration) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(EngineError::Host {
-                step: "free a slot on this machine",
-                source,
-            }),
-            _ => Ok(()),
+        // The registration last: until then nobody else has the slot.
+        for path in [&self.short_path(), &self.registration] {
+            match fs::remove_file(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(EngineError::Host {
+                        step: "free a slot on this machine",
+                        source,
+                    });
+                }
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    /// A short path that belongs to the slot, for a link to its dynos.
+    pub(crate) fn short_path(&self) -> PathBuf {
+        self.registration.with_extension("dynos")
     }
 
     /// Below a cgroup hierarchy's root: `landfall/007`.

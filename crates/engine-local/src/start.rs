@@ -102,7 +102,7 @@ impl Inner {
                 });
             }
         }
-        let loaded = Dyno::load(&directory).at("read its state")?;
+        let loaded = Dyno::load(&directory, &self.wakers).at("read its state")?;
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         Ok(Arc::new(loaded.ok_or_else(missing).at("read its state")?))
     }

@@ -7,6 +7,7 @@
 mod attaching;
 mod life;
 mod output;
+mod sleeping;
 
 use std::{collections::BTreeMap, future::Future, path::PathBuf, time::Duration};
 
@@ -27,6 +28,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 /// Long enough for a command that obeys to end.
 const LONG_GRACE: Duration = Duration::from_secs(30);
+/// How many lines a simulated dyno prints that ticks.
+const SIMULATED_TICKS: usize = 1_500;
 /// The port of dynos that have one.
 const PORT: u16 = 5000;
 
@@ -58,6 +61,8 @@ pub enum Behaviour {
     EchoInput,
     /// Answers HTTP on its port.
     Serve,
+    /// Prints `ready`, then a line every 20 ms for half a minute at least.
+    Tick,
 }
 
 impl Behaviour {
@@ -70,6 +75,7 @@ impl Behaviour {
             Self::IgnoreTermination => "trap '' TERM; echo ready; while :; do sleep 1; done",
             Self::EchoInput => "echo ready; exec cat",
             Self::Serve => "exec python3 -m http.server --bind 0.0.0.0 \"$PORT\"",
+            Self::Tick => "echo ready; while :; do sleep 0.02; echo tick; done",
         };
         ["sh", "-c", script].map(str::to_owned).to_vec()
     }
@@ -83,6 +89,10 @@ impl Behaviour {
             Self::IgnoreTermination => "trap; print ready; hang",
             Self::EchoInput => "print ready; cat",
             Self::Serve => "serve",
+            Self::Tick => {
+                let ticks = "sleep 0.02; print tick; ".repeat(SIMULATED_TICKS);
+                return vec![format!("print ready; {ticks}hang")];
+            }
         };
         vec![script.to_owned()]
     }
@@ -107,6 +117,10 @@ pub async fn run_all(engine: &dyn Engine, fixture: &Fixture) {
     attaching::gives_a_terminal(&subject).await;
     attaching::hangs_up(&subject).await;
     attaching::attaches_once(&subject).await;
+    sleeping::sleeps_and_wakes(&subject).await;
+    sleeping::is_not_put_to_sleep_after_a_wake(&subject).await;
+    sleeping::is_woken_by_anybody(&subject).await;
+    sleeping::stops_in_its_sleep(&subject).await;
 }
 
 /// An engine and what it can start.

@@ -132,7 +132,7 @@ pub trait Engine: Send + Sync + 'static {
     /// is not above that of an earlier wake is refused, so that a wake is never lost.
     ///
     /// # Errors
-    /// `UnknownDyno`, `Unsupported`.
+    /// `UnknownDyno`, also for one that has ended; `Unsupported`.
     async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError>;
 
     /// Wakes a dyno, or makes sure that a freeze with this ticket comes too late.

@@ -102,6 +102,10 @@ pub enum DynoState {
 
 /// How a dyno ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a record of facts that do not exclude each other"
+)]
 pub struct DynoExit {
     /// Exit status 0 to 255, unless a signal ended it.
     pub code: Option<i32>,

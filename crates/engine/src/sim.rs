@@ -105,6 +105,15 @@ impl SimEngine {
         });
     }
 
+    /// Fault: while nobody looked the dyno ended with this code, and its keeper started it again.
+    pub fn crash_unattended(&self, id: DynoId, code: i32) {
+        self.change(|world, now| {
+            if let Some(dyno) = world.dynos.get_mut(&id) {
+                dyno.crash_unattended(code, now);
+            }
+        });
+    }
+
     /// Fault: the host refuses the next `count` starts.
     pub fn refuse_starts(&self, count: u32) {
         self.change(|world, _| world.refused_starts = count);
@@ -294,22 +303,16 @@ impl Engine for SimEngine {
 
     async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
         self.change(|world, _| {
-            let sleep = &mut world.dyno(id)?.report.sleep;
-            if ticket <= sleep.ticket {
-                return Ok(Freeze::WokenBefore);
+            let dyno = world.dyno(id)?;
+            if dyno.exit().is_some() {
+                return Err(EngineError::UnknownDyno(id));
             }
-            sleep.is_frozen = true;
-            Ok(Freeze::Frozen)
+            Ok(dyno.freeze(ticket))
         })
     }
 
     async fn thaw(&self, id: DynoId, ticket: u64) -> Result<(), EngineError> {
-        self.change(|world, _| {
-            let sleep = &mut world.dyno(id)?.report.sleep;
-            sleep.is_frozen = false;
-            sleep.ticket = sleep.ticket.max(ticket);
-            Ok(())
-        })
+        self.change(|world, now| world.dyno(id).map(|dyno| dyno.thaw(ticket, now)))
     }
 
     async fn mend(&self) -> Result<Vec<String>, EngineError> {

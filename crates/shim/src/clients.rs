@@ -5,10 +5,7 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
 };
 
-use shim::{
-    VERSION,
-    control::{Answer, MAX_REQUEST_BYTES, Request},
-};
+use shim::control::{Answer, MAX_REQUEST_BYTES, Request};
 
 /// Most connections at once; more wait in the listener's queue.
 const MAX_CLIENTS: usize = 32;
@@ -47,18 +44,9 @@ impl Asked {
         answer(&self.stream, Answer::Refused);
     }
 
-    /// Answers [`Request::Status`].
-    pub(crate) fn status(self, lines: u64, dropped: u64) {
-        answer(
-            &self.stream,
-            Answer::Status {
-                version: VERSION,
-                lines,
-                dropped,
-                is_frozen: false,
-                ticket: 0,
-            },
-        );
+    /// Answers something else.
+    pub(crate) fn answer(self, with: Answer) {
+        answer(&self.stream, with);
     }
 }
 
@@ -137,7 +125,7 @@ impl Clients {
         self.clients.retain(|client| !client.is_gone);
     }
 
-    /// Keeps a connection to tell it of new lines.
+    /// Keeps a connection to tell it news.
     pub(crate) fn watch(&mut self, asked: Asked) {
         let stream = asked.into_done();
         self.clients.push(Client {
@@ -148,10 +136,10 @@ impl Clients {
         });
     }
 
-    /// Says that there are new lines.
-    pub(crate) fn tell_watchers(&mut self) {
+    /// Sends one of the `NEWS_…` bytes.
+    pub(crate) fn tell_watchers(&mut self, news: u8) {
         for client in self.clients.iter_mut().filter(|client| client.is_watching) {
-            match client.stream.write(b"\n") {
+            match client.stream.write(&[news]) {
                 // A full connection has bytes enough to be woken by.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -74,6 +74,10 @@ pub struct Restart {
 
 /// How a dyno ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a record of facts that do not exclude each other"
+)]
 pub struct Exit {
     /// The wire version of the program that wrote it.
     pub version: u8,

@@ -74,13 +74,13 @@ struct Desk {
 }
 
 /// Starts the dyno and returns what keeps it.
-pub(crate) fn launch(request: &StartRequest) -> Result<Supervisor, Failure> {
+pub(crate) fn launch(request: Box<StartRequest>) -> Result<Supervisor, Failure> {
     let desk = Desk::open(&request.directory).at(Step::Directory)?;
     let home = Namespaces::remember().at(Step::Namespaces)?;
     sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     sys::mount("", Path::new("/"), "", private, "").at(Step::Namespaces)?;
-    let root = mounts::prepare(request)?;
+    let root = mounts::prepare(&request)?;
     let mut namespaces = NAMESPACES;
     match &request.netns {
         Some(netns) => File::open(netns)
@@ -104,7 +104,7 @@ pub(crate) fn launch(request: &StartRequest) -> Result<Supervisor, Failure> {
         status: status_writer,
     };
     let (process, pidfd) = match forked {
-        Fork::Child => first::run(request, tools),
+        Fork::Child => first::run(&request, tools),
         Fork::Parent { pidfd: None, .. } => return Err(no_handle()),
         Fork::Parent {
             child,
@@ -122,11 +122,11 @@ pub(crate) fn launch(request: &StartRequest) -> Result<Supervisor, Failure> {
     let started = home
         .return_to()
         .at(Step::Namespaces)
-        .and_then(|()| newborn.release(request))
-        .and_then(|()| write_state(request, process).at(Step::Directory));
+        .and_then(|()| newborn.release(&request))
+        .and_then(|()| write_state(&request, process).at(Step::Directory));
     if let Err(failure) = started {
         newborn.end();
-        mounts::clean_capture(mounts::capture_work(request).as_deref());
+        mounts::clean_capture(mounts::capture_work(&request).as_deref());
         return Err(failure);
     }
     Ok(newborn.into_supervisor(request, outer, desk))
@@ -215,19 +215,17 @@ impl Newborn {
         drop(sys::wait(self.process, true));
     }
 
-    fn into_supervisor(self, request: &StartRequest, outer: Outer, desk: Desk) -> Supervisor {
+    fn into_supervisor(self, request: Box<StartRequest>, outer: Outer, desk: Desk) -> Supervisor {
         let Desk {
             lock,
             spool,
             listener,
         } = desk;
         let dyno = Dyno {
-            directory: request.directory.clone(),
+            request,
             process: self.process,
             pidfd: self.pidfd,
             status: self.status,
-            cgroup: request.cgroup.clone(),
-            capture_work: mounts::capture_work(request),
             _lock: lock,
         };
         Supervisor::new(dyno, outer, spool, listener)

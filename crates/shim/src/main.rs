@@ -12,6 +12,7 @@ mod first;
 mod launch;
 mod lines;
 mod mounts;
+mod sleep;
 mod stdio;
 mod supervise;
 mod sys;
@@ -31,7 +32,7 @@ use crate::{
 fn main() -> ExitCode {
     let supervisor = read_request().and_then(|request| {
         detach(&request)?;
-        launch::launch(&request)
+        launch::launch(Box::new(request))
     });
     let answer = supervisor
         .as_ref()

@@ -10,21 +10,23 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use shim::{
     VERSION,
-    control::Request,
+    control::{Answer, NEWS_LINES, NEWS_SLEEP, Request},
     files::{self, Exit},
     spool::Writer,
-    start::Place,
+    start::StartRequest,
 };
 
 use crate::{
     attached::{Attached, End},
     clients::{Asked, Clients},
     lines::LineReader,
+    mounts,
+    sleep::Sleep,
     stdio::Outer,
     sys::{self, Ended, Watched},
 };
@@ -46,18 +48,15 @@ enum Output {
 /// A dyno that runs.
 #[derive(Debug)]
 pub(crate) struct Dyno {
-    /// Its directory.
-    pub(crate) directory: PathBuf,
+    /// What it was started from, config vars included: what runs inside it later is made from the
+    /// same. Nobody may look into this process.
+    pub(crate) request: Box<StartRequest>,
     /// Its first process.
     pub(crate) process: i32,
     /// A handle to that.
     pub(crate) pidfd: OwnedFd,
     /// Where that says how the program ended.
     pub(crate) status: OwnedFd,
-    /// Its cgroup.
-    pub(crate) cgroup: Place,
-    /// The overlay's scratch directory beside a capture.
-    pub(crate) capture_work: Option<PathBuf>,
     /// Locked for as long as this is kept, which tells that the shim lives.
     pub(crate) _lock: fs::File,
 }
@@ -69,7 +68,11 @@ pub(crate) struct Supervisor {
     output: Output,
     spool: Writer,
     clients: Clients,
+    sleep: Sleep,
     kill_at_ms: Option<i64>,
+    /// Whether there was a grace to run out.
+    has_grace: bool,
+    was_forced: bool,
 }
 
 /// What a poll watches.
@@ -100,11 +103,14 @@ impl Supervisor {
             ])),
         };
         Self {
+            sleep: Sleep::new(dyno.request.cgroup.freeze.clone()),
             dyno,
             output,
             spool,
             clients: Clients::new(listener),
             kill_at_ms: None,
+            has_grace: false,
+            was_forced: false,
         }
     }
 
@@ -113,13 +119,14 @@ impl Supervisor {
         while !self.step()? {
             if self.kill_at_ms.is_some_and(|at| sys::steady_millis() >= at) {
                 self.kill_at_ms = None;
+                self.was_forced = self.has_grace;
                 self.kill();
             }
         }
         let ended = sys::wait(self.dyno.process, true)?;
         self.drain();
         // Whoever waits for the record may use the capture at once.
-        crate::mounts::clean_capture(self.dyno.capture_work.as_deref());
+        mounts::clean_capture(mounts::capture_work(&self.dyno.request).as_deref());
         self.record(ended)?;
         self.clients.dismiss();
         self.remove_cgroup();
@@ -149,7 +156,7 @@ impl Supervisor {
         }
         self.clients.forget_gone();
         if self.spool.flush() {
-            self.clients.tell_watchers();
+            self.clients.tell_watchers(NEWS_LINES);
         }
         Ok(has_ended)
     }
@@ -216,29 +223,59 @@ impl Supervisor {
             }
             Request::Stop { grace_ms } => {
                 let at = sys::steady_millis().saturating_add(i64::try_from(grace_ms).unwrap_or(0));
+                self.has_grace = grace_ms > 0;
                 // A second stop may shorten the wait, not lengthen it.
                 self.kill_at_ms = Some(self.kill_at_ms.map_or(at, |earlier| earlier.min(at)));
                 self.signal(libc::SIGTERM);
                 asked.done();
             }
-            Request::Status => asked.status(self.spool.last(), self.spool.dropped()),
+            Request::Status => asked.answer(self.status()),
             Request::Watch => self.clients.watch(asked),
-            Request::Freeze { .. }
-            | Request::Thaw { .. }
-            | Request::EndOverDisk
-            | Request::Exec(_) => asked.refused(),
+            Request::Freeze { ticket } => {
+                // One that is to end must stay awake for it.
+                let is_frozen = self.kill_at_ms.is_none() && self.sleep.freeze(ticket);
+                self.tell_of_sleep(asked, is_frozen);
+            }
+            Request::Thaw { ticket } => {
+                let is_awake = self.sleep.thaw(ticket);
+                self.tell_of_sleep(asked, is_awake);
+            }
+            Request::EndOverDisk | Request::Exec(_) => asked.refused(),
         }
     }
 
-    /// Sends a signal to every process of the dyno, through its first.
-    fn signal(&self, signal: i32) {
+    /// Answers first: somebody's request waits for a thaw.
+    fn tell_of_sleep(&mut self, asked: Asked, has_worked: bool) {
+        if has_worked {
+            asked.done();
+            self.clients.tell_watchers(NEWS_SLEEP);
+        } else {
+            asked.refused();
+        }
+    }
+
+    fn status(&self) -> Answer {
+        Answer::Status {
+            version: VERSION,
+            lines: self.spool.last(),
+            dropped: self.spool.dropped(),
+            is_frozen: self.sleep.is_frozen(),
+            ticket: self.sleep.ticket(),
+        }
+    }
+
+    /// Sends a signal to every process of the dyno, through its first, which must be awake for it.
+    fn signal(&mut self, signal: i32) {
+        if self.sleep.wake() {
+            self.clients.tell_watchers(NEWS_SLEEP);
+        }
         // An error means that it has just ended, which the next poll sees.
         drop(sys::signal_process(self.dyno.pidfd.as_fd(), signal));
     }
 
-    fn kill(&self) {
+    fn kill(&mut self) {
         self.signal(libc::SIGKILL);
-        if let Some(cgroup) = &self.dyno.cgroup.into {
+        if let Some(cgroup) = &self.dyno.request.cgroup.into {
             // The end of the first process ends the others; this is for those on their way in.
             drop(fs::write(cgroup.join("cgroup.kill"), "1"));
         }
@@ -262,13 +299,14 @@ impl Supervisor {
     }
 
     fn record(&mut self, ended: Option<Ended>) -> io::Result<()> {
-        let directory = &self.dyno.directory;
+        let directory = &self.dyno.request.directory;
         if let Output::Attached(attached) = &self.output
             && let Some(bytes) = attached.unclaimed()
         {
             files::write_whole(&directory.join(files::OUTPUT), bytes)?;
         }
-        let status = self.program_status().or(ended.map(|ended| ended.status));
+        let told = self.program_status();
+        let status = told.or(ended.map(|ended| ended.status));
         let exit = Exit {
             version: VERSION,
             code: status.and_then(sys::exit_code),
@@ -279,6 +317,8 @@ impl Supervisor {
             user_micros: ended.map_or(0, |ended| ended.user_micros),
             system_micros: ended.map_or(0, |ended| ended.system_micros),
             dropped_lines: self.spool.dropped(),
+            // One that was quicker than the kill has told how it ended.
+            was_forced: self.was_forced && told.is_none(),
             ..Exit::default()
         };
         files::write_json(&directory.join(files::EXIT), &exit)
@@ -293,13 +333,14 @@ impl Supervisor {
     }
 
     fn was_out_of_memory(&self) -> bool {
-        let events = self.dyno.cgroup.memory_events.as_deref();
+        let events = self.dyno.request.cgroup.memory_events.as_deref();
         events.is_some_and(|path| oom_kills(path) > 0)
     }
 
     fn remove_cgroup(&self) {
         for _ in 0..REMOVALS {
-            let left = self.dyno.cgroup.directories.iter().filter(|directory| {
+            let left = self.dyno.request.cgroup.directories.iter();
+            let left = left.filter(|directory| {
                 fs::remove_dir(directory)
                     .is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
             });

@@ -117,6 +117,7 @@ pub(super) async fn kills_what_does_not(subject: &Subject<'_>) {
     let exit = subject.stop(id, Duration::from_millis(200)).await;
     assert_eq!(exit.status(), 128 + 9, "SIGKILL was needed");
     assert!(!exit.is_lost && !exit.is_out_of_memory);
+    assert!(exit.was_forced, "its grace ran out");
     subject.clear(id).await;
 }
 
@@ -140,6 +141,8 @@ pub(super) async fn refuses_unknown_ids(subject: &Subject<'_>) {
         is_unknown(soon(engine.listening(id)).await.err()),
         "listening"
     );
+    assert!(is_unknown(soon(engine.freeze(id, 1)).await.err()), "freeze");
+    assert!(is_unknown(soon(engine.thaw(id, 1)).await.err()), "thaw");
     soon(engine.remove(id))
         .await
         .expect("removing an unknown dyno succeeds");

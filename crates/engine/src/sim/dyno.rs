@@ -9,7 +9,10 @@ use api::clock::Time;
 
 use super::script::Step;
 use crate::{
-    report::{DynoExit, DynoReport, DynoState, LogBatch, LogRecord, LogStream, Probe, Sleep},
+    report::{
+        DynoExit, DynoReport, DynoRestart, DynoState, Freeze, LogBatch, LogRecord, LogStream,
+        Probe, RESTARTS_KEPT, Sleep,
+    },
     spec::{DynoSpec, Stdio},
 };
 
@@ -27,6 +30,10 @@ pub(super) struct SimDyno {
     kill_at: Option<Time>,
     port_says: Probe,
     ignores_term: bool,
+    /// The ticket of its last thaw.
+    woken: u64,
+    /// Nothing of what was due while it slept happened before.
+    woke_at: Option<Time>,
     /// Gives attached input back.
     echoes: bool,
     pub(super) is_attached: bool,
@@ -68,6 +75,8 @@ impl SimDyno {
             kill_at: None,
             port_says: Probe::Refused,
             ignores_term: false,
+            woken: 0,
+            woke_at: None,
             echoes: false,
             is_attached: false,
             log: Vec::new(),
@@ -79,12 +88,16 @@ impl SimDyno {
     pub(super) fn settle(&mut self, now: Time) -> bool {
         let mut happened = false;
         while self.exit().is_none() {
-            let step_at = self.due.front().map(|(at, _)| *at).filter(|at| *at <= now);
+            let due = self.due.front().filter(|_| !self.report.sleep.is_frozen);
+            let step_at = due.map(|(at, _)| *at).filter(|at| *at <= now);
             let kill_at = self.kill_at.filter(|at| *at <= now);
             match (step_at, kill_at) {
                 (None, None) => break,
                 (Some(step), Some(kill)) if step <= kill => self.next_step(),
-                (_, Some(kill)) => self.end_by_signal(SIGKILL, kill),
+                (_, Some(kill)) => self.end(DynoExit {
+                    was_forced: true,
+                    ..exit(None, Some(SIGKILL), kill)
+                }),
                 (Some(_), None) => self.next_step(),
             }
             happened = true;
@@ -96,6 +109,7 @@ impl SimDyno {
         let Some((at, step)) = self.due.pop_front() else {
             return;
         };
+        let at = self.woke_at.map_or(at, |woke_at| woke_at.max(at));
         match step {
             Step::Print(stream, text) => self.write(stream, text, at),
             Step::Serve => self.port_says = Probe::Answered { status: Some(200) },
@@ -143,8 +157,42 @@ impl SimDyno {
         if self.exit().is_none() {
             self.report.state = DynoState::Ended(exit);
             self.report.memory_bytes = 0;
+            self.report.sleep = Sleep::default();
             self.port_says = Probe::Refused;
         }
+    }
+
+    pub(super) fn freeze(&mut self, ticket: u64) -> Freeze {
+        if ticket <= self.woken || self.kill_at.is_some() {
+            return Freeze::WokenBefore;
+        }
+        self.report.sleep.is_frozen = true;
+        self.report.sleep.ticket = self.report.sleep.ticket.max(ticket);
+        Freeze::Frozen
+    }
+
+    pub(super) fn thaw(&mut self, ticket: u64, now: Time) {
+        if self.exit().is_none() {
+            self.report.sleep.is_frozen = false;
+            self.report.sleep.ticket = self.report.sleep.ticket.max(ticket);
+            self.woken = self.woken.max(ticket);
+            self.woke_at = Some(now);
+        }
+    }
+
+    /// Its keeper has started it again after a crash that nobody else saw.
+    pub(super) fn crash_unattended(&mut self, code: i32, now: Time) {
+        if self.exit().is_some() {
+            return;
+        }
+        let restarts = &mut self.report.restarts;
+        restarts.push(DynoRestart {
+            number: restarts.last().map_or(1, |last| last.number + 1),
+            exit: exit(Some(code), None, now),
+            started_at: now,
+        });
+        restarts.drain(..restarts.len().saturating_sub(RESTARTS_KEPT));
+        self.report.started_at = now;
     }
 
     pub(super) fn end_by_signal(&mut self, signal: i32, at: Time) {
@@ -173,7 +221,11 @@ impl SimDyno {
 
     /// SIGTERM, and SIGKILL after `grace`.
     pub(super) fn stop(&mut self, now: Time, grace: Duration) {
+        self.thaw(self.report.sleep.ticket, now);
         if self.ignores_term {
+            if grace.is_zero() {
+                return self.end_by_signal(SIGKILL, now);
+            }
             let at = now.after(grace);
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
         } else {
@@ -195,10 +247,11 @@ impl SimDyno {
     }
 
     pub(super) fn probe(&self) -> Probe {
-        if self.report.port.is_some() {
-            self.port_says.clone()
-        } else {
-            Probe::Refused
+        match self.port_says {
+            _ if self.report.port.is_none() => Probe::Refused,
+            // The kernel goes on accepting for it.
+            Probe::Answered { .. } if self.report.sleep.is_frozen => Probe::Silent,
+            _ => self.port_says.clone(),
         }
     }
 }
