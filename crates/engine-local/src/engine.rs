@@ -74,7 +74,7 @@ impl LocalEngineConfig {
 
 /// Dynos as confined processes of this machine. Dropping it touches no dyno.
 #[derive(Debug)]
-pub struct LocalEngine(Arc<Inner>);
+pub struct LocalEngine(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -197,7 +197,7 @@ impl Inner {
         self.dynos().held.insert(dyno.notes.id, dyno);
     }
 
-    fn find(&self, id: DynoId) -> Result<Arc<Dyno>, EngineError> {
+    pub(crate) fn find(&self, id: DynoId) -> Result<Arc<Dyno>, EngineError> {
         self.dynos()
             .held
             .get(&id)

@@ -3,10 +3,10 @@
 //! A dyno is a process in namespaces of its own, started and kept by its own `landfall-shim`, so
 //! that it outlives the server. This room must not know about apps' releases, formations or
 //! routes. Read [`LocalEngine`] first; then [`slot`] (which host resources are ours),
-//! [`network`], [`stacks`], and the `shim` crate for what runs beside each dyno.
+//! [`cgroup`], [`network`], [`stacks`], and the `shim` crate for what runs beside each dyno.
 
 mod adopt;
-mod cgroup;
+pub mod cgroup;
 mod control;
 mod dyno;
 mod engine;
@@ -21,6 +21,7 @@ pub mod slot;
 mod sockets;
 pub mod stacks;
 mod start;
+mod usage;
 
 pub use crate::{
     engine::{LocalEngine, LocalEngineConfig},
