@@ -11,6 +11,9 @@ use api::clock::Clock;
 
 /// Dynos tried for one request before it fails, as at Heroku.
 pub(crate) const MAX_TRIES: usize = 10;
+/// How often a request is repeated whose dyno died before it answered: enough for a bad moment, few
+/// enough that a request which kills its dyno does not kill them all.
+pub(crate) const MAX_REPEATS: usize = 2;
 /// Idle connections kept to one dyno by each thread.
 pub(crate) const MAX_IDLE_PER_BACKEND: usize = 128;
 /// Requests that wait for one booting app; H11 beyond.

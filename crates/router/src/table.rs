@@ -296,6 +296,11 @@ impl Backend {
         self.cut.send_replace(true);
     }
 
+    /// Whether that has happened.
+    pub(crate) fn is_cut(&self) -> bool {
+        *self.cut.borrow()
+    }
+
     /// Returns when [`Backend::cut`] is called. Safe to drop.
     pub(crate) fn wait_cut(&self) -> impl Future<Output = ()> + 'static {
         let mut cut = self.cut.subscribe();

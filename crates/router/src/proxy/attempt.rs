@@ -3,7 +3,8 @@
 //! The rules of repetition: a connection that could not be made harms nobody, so another dyno is
 //! tried. A kept connection that dies before the first byte of a response was most likely closed
 //! before it saw the request; one fresh one is tried if the request never left, or may be repeated.
-//! After a response byte nothing is ever repeated.
+//! A fresh one that dies so was cut off by its dyno's end: another dyno gets the request if it may
+//! be repeated, but not many. After a response byte nothing is ever repeated.
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     codes::Code,
-    config::{MAX_TRIES, MAX_WAITING_PER_APP},
+    config::{MAX_REPEATS, MAX_TRIES, MAX_WAITING_PER_APP},
     lane::Lane,
     table::{Lease, NoLease, Waiting},
     wire::AppState,
@@ -30,10 +31,12 @@ pub(crate) struct Attempt {
     pub(crate) lane: Rc<Lane>,
     pub(crate) head: Rc<Head>,
     pub(crate) source: Rc<RequestSource>,
-    /// Serial numbers of the backends that could not be connected.
+    /// Serial numbers of the backends that could not be connected, or died over the request.
     tried: Vec<u64>,
-    /// Why the last of them could not.
+    /// What was the matter with the last of them.
     refused: Option<Code>,
+    /// How many died over the request.
+    deaths: usize,
     needs_fresh: bool,
     boot_deadline: Instant,
 }
@@ -69,6 +72,7 @@ impl Attempt {
             source,
             tried: Vec::new(),
             refused: None,
+            deaths: 0,
             needs_fresh: false,
             boot_deadline,
         }
@@ -92,13 +96,30 @@ impl Attempt {
                 }
                 Err(Broken::Failed(code)) => return Err(code),
                 Err(Broken::Died { code, was_sent }) => {
-                    if !(is_kept && (!was_sent || self.may_repeat())) {
+                    let goes_on = if is_kept {
+                        !was_sent || self.may_repeat()
+                    } else {
+                        self.goes_elsewhere(&lease, code)
+                    };
+                    if !goes_on {
                         return Err(code);
                     }
                     self.needs_fresh = true;
                 }
             }
         }
+    }
+
+    /// Leaves a dyno that died over the request. Returns whether another may try: not after a cut,
+    /// which ends requests that have had their time.
+    fn goes_elsewhere(&mut self, lease: &Lease, code: Code) -> bool {
+        let backend = lease.backend();
+        self.deaths += 1;
+        self.tried.push(backend.serial);
+        // What to fail with if there is no other.
+        self.refused = Some(code);
+        let is_death = code == Code::H13 && !backend.is_cut();
+        is_death && self.may_repeat() && self.deaths <= MAX_REPEATS
     }
 
     /// Whether sending it a second time can do no harm: nobody acts twice on an idempotent request,

@@ -5,6 +5,7 @@ mod control;
 mod failures;
 mod forwarding;
 mod https;
+mod repeating;
 mod strictness;
 mod support;
 mod switching;
