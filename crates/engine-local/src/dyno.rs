@@ -8,7 +8,10 @@ use std::{
     io,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,6 +57,12 @@ pub(crate) struct Notes {
     pub(crate) address: IpAddr,
     /// Whether its output goes to the log.
     pub(crate) is_logged: bool,
+    /// Most bytes that it may have on disk.
+    #[serde(default)]
+    pub(crate) disk_limit: Option<u64>,
+    /// Where what it writes below `/app` is kept, if that is not its own directory.
+    #[serde(default)]
+    pub(crate) capture: Option<PathBuf>,
 }
 
 /// See the module.
@@ -68,6 +77,8 @@ pub(crate) struct Dyno {
     /// Told when the log has grown.
     pub(crate) log_grew: Notify,
     pub(crate) is_attached: AtomicBool,
+    /// What it has on disk, as last looked at.
+    pub(crate) disk_bytes: AtomicU64,
     live: Mutex<Live>,
     /// Held while its shim is asked how it is: an older answer must not replace a newer.
     asking: tokio::sync::Mutex<()>,
@@ -115,6 +126,7 @@ impl Dyno {
             log: Mutex::new(Reader::new(&directory.join(files::LOG))),
             log_grew: Notify::new(),
             is_attached: AtomicBool::new(false),
+            disk_bytes: AtomicU64::new(0),
             live: Mutex::new(live),
             asking: tokio::sync::Mutex::default(),
             end: watch::Sender::new(None),
@@ -156,7 +168,7 @@ impl Dyno {
             address: Some(self.notes.address),
             port: self.notes.port,
             memory_bytes: if ended.is_none() { memory() } else { 0 },
-            disk_bytes: 0,
+            disk_bytes: self.disk_bytes.load(Ordering::Relaxed),
             dropped_lines: live.dropped_lines,
             sleep: if ended.is_none() {
                 live.sleep

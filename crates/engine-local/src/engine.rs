@@ -28,7 +28,7 @@ use shim::{
 
 use crate::{
     cgroup::{self, Cgroups},
-    control,
+    control, disk,
     dyno::Dyno,
     handed_in::HandedIn,
     network::{Network, NetworkConfig},
@@ -140,7 +140,9 @@ impl LocalEngine {
             dynos: Mutex::default(),
         };
         inner.adopt().await?;
-        Ok(Arc::new(Self(Arc::new(inner))))
+        let inner = Arc::new(inner);
+        tokio::spawn(disk::watch(Arc::downgrade(&inner)));
+        Ok(Arc::new(Self(inner)))
     }
 
     /// The dynos' networks, to be asserted by a reconciler.
@@ -195,6 +197,11 @@ impl Inner {
     pub(crate) fn hold(&self, dyno: Arc<Dyno>) {
         dyno.follow(&self.clock);
         self.dynos().held.insert(dyno.notes.id, dyno);
+    }
+
+    /// Every dyno that was not removed.
+    pub(crate) fn held(&self) -> Vec<Arc<Dyno>> {
+        self.dynos().held.values().cloned().collect()
     }
 
     pub(crate) fn find(&self, id: DynoId) -> Result<Arc<Dyno>, EngineError> {
@@ -253,8 +260,9 @@ impl Engine for LocalEngine {
     }
 
     async fn list(&self) -> Result<Vec<DynoReport>, EngineError> {
-        let dynos: Vec<Arc<Dyno>> = self.0.dynos().held.values().cloned().collect();
-        Ok(dynos
+        Ok(self
+            .0
+            .held()
             .iter()
             .map(|dyno| dyno.report(&self.0.cgroups))
             .collect())

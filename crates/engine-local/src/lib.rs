@@ -8,6 +8,7 @@
 mod adopt;
 pub mod cgroup;
 mod control;
+mod disk;
 mod dyno;
 mod engine;
 mod handed_in;

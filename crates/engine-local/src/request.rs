@@ -107,6 +107,8 @@ fn notes(spec: &DynoSpec, network: &DynoNetwork) -> Notes {
         index: network.index,
         address: network.dyno_address.into(),
         is_logged: spec.stdio == Stdio::Logged,
+        disk_limit: spec.limits.disk_bytes,
+        capture: spec.capture.clone(),
     }
 }
 

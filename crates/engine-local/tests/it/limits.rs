@@ -74,3 +74,36 @@ async fn what_serves_and_where_is_seen() {
         .unwrap();
     assert_eq!(probe, Probe::Refused);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_filler_is_ended() {
+    let platform = Platform::open().await;
+    // With and without a name: what was deleted takes space for as long as it is held open.
+    let fillers = [
+        "while :; do head -c 8M /dev/zero >> file.$((n += 1)); done",
+        "exec 3> file; rm file; while :; do head -c 8M /dev/zero >&3; done",
+    ];
+    for filler in fillers {
+        let mut spec = shell(filler);
+        spec.limits.disk_bytes = Some(64 << 20);
+        let id = platform.start(spec).await;
+        let exit = platform.wait(id).await;
+        let report = platform.engine.inspect(id).await.unwrap();
+        assert_eq!(exit.signal, Some(9), "{filler}: {exit:?}");
+        assert!(report.disk_bytes > 64 << 20, "{filler}: {report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dyno_has_on_disk_is_told() {
+    let platform = Platform::open().await;
+    let mut spec = shell("head -c 40M /dev/zero > file; echo written; exec sleep 1000");
+    spec.limits.disk_bytes = Some(64 << 20);
+    let id = platform.start(spec).await;
+    platform.line(id, "written").await;
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(3);
+    while platform.engine.inspect(id).await.unwrap().disk_bytes < 40 << 20 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
