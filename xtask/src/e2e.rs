@@ -25,6 +25,12 @@ const NODE_PACKAGE: &str = if cfg!(target_arch = "aarch64") {
 
 /// `xtask e2e [FILTER]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    prepare()?;
+    suite(arguments)
+}
+
+/// Builds what the tests drive.
+pub(crate) fn prepare() -> Result<()> {
     host::prepare(host::Purpose::Test)?;
     shim::build("debug")?;
     let mut build = process::cargo(&workspace::root());
@@ -32,8 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "build landfall",
         build.args(["build", "--quiet", "--package", "server"]),
     )?;
-    stack::ensure("debug")?;
-    suite(arguments)
+    stack::ensure("debug")
 }
 
 /// The suite alone: everything it needs is built.
@@ -43,17 +48,22 @@ pub(crate) fn suite(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let path = install_heroku(&workspace::target().join("heroku-cli"))?;
+    let mut tests = tests();
+    tests.arg("--").args(arguments).env("PATH", path);
+    process::run("e2e", &mut tests)
+}
+
+/// `cargo test` of the package, told what to drive.
+pub(crate) fn tests() -> Command {
     let mut tests = process::cargo(&workspace::root());
     tests
-        .args(["test", "--package", PACKAGE, "--"])
-        .args(arguments)
-        .env("PATH", path)
+        .args(["test", "--package", PACKAGE])
         .env("LANDFALL_BIN", workspace::landfall("debug"))
         .env(
             "LANDFALL_SHIM",
             workspace::target().join("debug/static/landfall-shim"),
         );
-    process::run("e2e", &mut tests)
+    tests
 }
 
 /// The official CLI from npm, once per version asked for in `tests/e2e`; gives the `PATH` with a

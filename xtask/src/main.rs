@@ -17,6 +17,7 @@ mod shim;
 mod stack;
 mod test;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -62,6 +63,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[FILTER]",
         about: "real pushes and the official CLI against a real server",
         run: e2e::run,
+    },
+    Command {
+        name: "torture",
+        arguments: "[--kills N] [--seed S]",
+        about: "1,000 kill -9 of server, router, shims and apps under deploys, scalings, requests",
+        run: torture::run,
     },
     Command {
         name: "bench",

@@ -5,6 +5,8 @@ use std::{
     process::Command,
 };
 
+use serde_json::json;
+
 use crate::{
     Platform,
     http::{self, Answer},
@@ -24,9 +26,13 @@ pub struct App<'a> {
 
 impl<'a> App<'a> {
     /// Creates the app and commits a copy of `tests/apps/<sample>`.
+    ///
+    /// # Panics
+    /// When there is one of its name.
     pub fn create(platform: &'a Platform, sample: &str) -> Self {
         let name = platform.app_name(sample);
-        platform.heroku(&["create", &name, "--no-remote"]).ok();
+        let created = platform.api("POST", "/apps", &json!({ "name": name }));
+        created.expect("the app can be created");
         let app = Self::local(platform, sample, name);
         app.git(&["remote", "add", "heroku", &app.git_url()]).ok();
         app

@@ -1,7 +1,7 @@
 //! Just enough HTTP: one request, one answer, nothing retried, so that every failure shows.
 
 use std::{
-    io::{Error, ErrorKind, Read, Write},
+    io::{BufRead, BufReader, Error, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -39,14 +39,67 @@ pub fn send(address: SocketAddr, request: &str) -> std::io::Result<Answer> {
         .ok_or_else(|| Error::new(ErrorKind::InvalidData, "not an HTTP answer, or cut short"))
 }
 
+/// The same `GET` over and over, on one connection as long as that lasts.
+#[derive(Debug)]
+pub struct Kept {
+    address: SocketAddr,
+    request: String,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Kept {
+    /// `GET path` of `host` at `address`.
+    pub fn new(address: SocketAddr, host: &str, path: &str) -> Self {
+        Self {
+            address,
+            request: format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            stream: None,
+        }
+    }
+
+    /// Sends it once and reads the whole answer.
+    pub fn get(&mut self) -> std::io::Result<Answer> {
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_nodelay(true)?;
+            BufReader::new(stream)
+        };
+        stream.get_mut().write_all(self.request.as_bytes())?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let length = length_of(&head).ok_or(ErrorKind::InvalidData)?;
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        let answer = parse(&(head + &String::from_utf8_lossy(&body)))
+            .ok_or(Error::from(ErrorKind::InvalidData))?;
+        let is_last = answer
+            .head
+            .to_ascii_lowercase()
+            .contains("connection: close");
+        self.stream = (!is_last).then_some(stream);
+        Ok(answer)
+    }
+}
+
+fn length_of(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().ok())?
+    })
+}
+
 fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
+    let length = length_of(head);
     if length.is_some_and(|length| body.len() < length) {
         return None;
     }

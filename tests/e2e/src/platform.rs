@@ -189,21 +189,14 @@ impl Platform {
 
     /// Waits until the API answers, after a [`Platform::kill`].
     pub fn await_api(&self) {
-        let api: SocketAddr = self
-            .ready("api_url")
-            .rsplit_once('/')
-            .and_then(|(_, address)| {
-                std::net::ToSocketAddrs::to_socket_addrs(address)
-                    .ok()?
-                    .next()
-            })
-            .expect("the API URL names an address");
+        let api = self.api_addr();
         wait::until("the API answers", || {
             let answer = crate::http::get(api, "localhost", "/regions").ok()?;
             (answer.status == 401 || answer.status == 200).then_some(())
         });
     }
 
+    /// Ends it and takes everything it started off the machine.
     fn stop(&self) {
         let pid = i32::try_from(self.up.id()).expect("a process id");
         kill(pid, libc::SIGTERM);
@@ -262,11 +255,12 @@ fn eprintln_of(text: &str) {
     eprintln!("{text}");
 }
 
+/// Sends a signal to a process; one that has ended meanwhile gets none.
 #[expect(
     unsafe_code,
     reason = "no safe wrapper among our dependencies sends a signal by pid"
 )]
-fn kill(pid: i32, signal: i32) {
+pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill takes two integers and touches no memory of ours.
     unsafe { libc::kill(pid, signal) };
 }

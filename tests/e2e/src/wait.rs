@@ -13,19 +13,30 @@ const PATIENCE: Duration = Duration::from_mins(3);
 ///
 /// # Panics
 /// When it takes longer than any healthy machine would need.
+pub fn until<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    let found = within(PATIENCE, ready);
+    found.unwrap_or_else(|| panic!("waited in vain until {what}"))
+}
+
+/// Polls until `ready` gives something, but no longer than `limit`.
+pub fn within<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = now();
+    loop {
+        let found = ready();
+        if found.is_some() || start.elapsed() >= limit {
+            return found;
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// The time, to say later when something happened.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests wait in real time; nothing is asserted on it"
 )]
-pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
-        pause(Duration::from_millis(50));
-    }
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Sleeps: between polls, or to let load run for a while.
@@ -54,6 +65,15 @@ pub(crate) fn path_with(first: &Path) -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::iter::once(first.to_owned()).chain(std::env::split_paths(&path));
     std::env::join_paths(directories).expect("the checkout's path holds no colon")
+}
+
+/// A number that xtask sets for a test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness is told what to test by xtask"
+)]
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// This checkout.
