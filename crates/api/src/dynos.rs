@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Time,
-    ids::{DynoId, ReleaseId},
+    ids::{DynoId, EventId, ReleaseId},
     names::{DynoName, ProcessType},
     references::AppReference,
     rfc3339,
@@ -40,6 +40,47 @@ pub struct Dyno {
     /// When it last changed state.
     #[serde(with = "rfc3339")]
     pub updated_at: Time,
+    /// What is wrong with it, if something is: `R14` while it is over its memory quota, else what
+    /// the platform ended it for: `R10`, `R15`, `R99`, `disk_quota_exceeded`. Not in Heroku's API.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What it used when last looked at, while it runs. Not in Heroku's API.
+    #[serde(default)]
+    pub usage: Option<DynoUsage>,
+}
+
+/// What a [`Dyno`] uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoUsage {
+    /// When this was read.
+    #[serde(with = "rfc3339")]
+    pub at: Time,
+    /// Memory in use.
+    pub memory_bytes: u64,
+    /// Above this it gets R14, at twice as much it is ended with R15.
+    pub memory_quota_bytes: u64,
+    /// Written below `/app` and on-disk `/tmp`.
+    pub disk_bytes: u64,
+    /// Above this it is ended, if there is a limit.
+    pub disk_quota_bytes: Option<u64>,
+}
+
+/// Something that happened to a dyno: `GET /apps/{app}/dynos/{dyno}/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynoEvent {
+    /// The event's id.
+    pub id: EventId,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub created_at: Time,
+    /// What: `dyno.start` when it was put on record, `dyno.started` with `micros` and `phases` of
+    /// its start, `dyno.update` for a new state, `dyno.restart` for a crash that only its keeper
+    /// saw, `dyno.quota_exceeded` and `dyno.quota_regained`, `dyno.stop`.
+    pub kind: String,
+    /// Because of what.
+    pub cause: String,
+    /// More, by kind.
+    pub details: serde_json::Value,
 }
 
 /// The release of a [`Dyno`].

@@ -21,6 +21,7 @@ pub mod dyno_sizes;
 pub mod dynos;
 pub mod error;
 pub mod formations;
+pub mod health_checks;
 pub mod ids;
 pub mod log_sessions;
 pub mod names;

@@ -114,6 +114,15 @@ impl SimEngine {
         });
     }
 
+    /// The dyno uses this much memory from now on.
+    pub fn use_memory(&self, id: DynoId, bytes: u64) {
+        self.change(|world, _| {
+            if let Some(dyno) = world.dynos.get_mut(&id) {
+                dyno.report.memory_bytes = bytes;
+            }
+        });
+    }
+
     /// Fault: the host refuses the next `count` starts.
     pub fn refuse_starts(&self, count: u32) {
         self.change(|world, _| world.refused_starts = count);

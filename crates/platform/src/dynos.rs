@@ -2,12 +2,18 @@
 
 use api::ids::{AppId, DynoId};
 use logs::LogSource;
-use store::{Dyno, DynoKind, NewDyno};
+use serde_json::json;
+use store::{Change, Dyno, DynoKind, Event, NewDyno, NewEvent};
 
 use crate::{
     Caller, Platform,
+    caller::system_change,
     error::{Error, Result},
+    plan::usage::Usage,
 };
+
+/// Events of a dyno that are shown.
+const EVENTS_SHOWN: u32 = 200;
 
 /// Which dynos of an app are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +61,7 @@ impl Platform {
         let chosen = self.choose(app, which).await?;
         for dyno in chosen {
             if dyno.kind == DynoKind::Formation {
-                self.record_successor(caller, &dyno).await?;
+                self.record_successor(&caller.change(), &dyno, 0).await?;
             } else if matches!(which, Which::Dyno(_)) {
                 self.end_dyno(caller, &dyno).await?;
             }
@@ -83,6 +89,47 @@ impl Platform {
         }
         self.nudges.nudge(app);
         Ok(())
+    }
+
+    /// What happened to a dyno, newest first: its starts with their phases, its crashes, its times
+    /// over the quota. By name (`web.1`, then the newest of that name) or id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn dyno_events(&self, app: AppId, name_or_id: &str) -> Result<Vec<Event>> {
+        let dyno = self.dyno(app, name_or_id).await?;
+        let subject = dyno.id.to_string();
+        Ok(self.store.events_about(app, &subject, EVENTS_SHOWN).await?)
+    }
+
+    /// What a dyno used when last looked at.
+    pub fn dyno_usage(&self, dyno: DynoId) -> Option<Usage> {
+        self.usages.get(dyno)
+    }
+
+    /// Records what a start took, phase by phase. Not worth failing the start for.
+    pub(crate) async fn tell_start(&self, dyno: &Dyno) {
+        let phases = match self.engine.inspect(dyno.id).await {
+            Ok(report) => report.start_trace,
+            Err(error) => {
+                tracing::debug!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot read what a start took");
+                Vec::new()
+            }
+        };
+        let total: u64 = phases.iter().map(|phase| phase.micros).sum();
+        let event = NewEvent {
+            app: Some(dyno.app),
+            kind: "dyno.started",
+            subject: dyno.id.to_string(),
+            details: json!({ "name": dyno.name, "micros": total, "phases": phases }),
+        };
+        if let Err(error) = self
+            .store
+            .record_event(&system_change("it was started"), event)
+            .await
+        {
+            tracing::warn!(dyno = %dyno.id, error = &error as &dyn std::error::Error, "cannot record a start");
+        }
     }
 
     async fn choose(&self, app: AppId, which: &Which) -> Result<Vec<Dyno>> {
@@ -121,10 +168,16 @@ impl Platform {
         Ok(newest)
     }
 
-    async fn record_successor(&self, caller: &Caller, dyno: &Dyno) -> Result<()> {
+    /// Puts a dyno on record that takes over from this one.
+    pub(crate) async fn record_successor(
+        &self,
+        change: &Change,
+        dyno: &Dyno,
+        crash_count: u32,
+    ) -> Result<()> {
         self.store
             .create_dyno(
-                &caller.change(),
+                change,
                 &NewDyno {
                     app: dyno.app,
                     release: dyno.release,
@@ -134,7 +187,7 @@ impl Platform {
                     size: dyno.size.clone(),
                     command: dyno.command.clone(),
                     attach: false,
-                    crash_count: 0,
+                    crash_count,
                 },
             )
             .await?;

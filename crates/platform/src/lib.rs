@@ -52,7 +52,7 @@ use crate::{
     claims::{Claims, Watches},
     nudges::Nudges,
     outputs::Outputs,
-    reconcile::routes::RouteBook,
+    reconcile::{routes::RouteBook, usage::Usages},
     rendezvous::Rendezvous,
 };
 pub use crate::{
@@ -75,6 +75,8 @@ pub struct Platform {
     pub(crate) nudges: Nudges,
     /// Dynos whose log and end somebody follows.
     pub(crate) watches: Watches,
+    /// What dynos use.
+    pub(crate) usages: Usages,
     /// Dynos that somebody is stopping.
     pub(crate) stopping: Claims,
     pub(crate) route_book: Arc<RouteBook>,
@@ -120,6 +122,7 @@ impl Platform {
             outputs,
             nudges,
             watches: Watches::default(),
+            usages: Usages::default(),
             stopping: Claims::default(),
             route_book,
             running_builds: Builds::default(),

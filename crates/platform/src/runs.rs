@@ -103,6 +103,7 @@ impl Platform {
                 .await?;
             return Err(error);
         }
+        self.tell_start(&dyno).await;
         self.watch(&dyno);
         let limit = run.time_to_live.unwrap_or(DETACHED_LIMIT);
         let secret = if run.is_attached {

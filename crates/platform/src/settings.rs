@@ -45,6 +45,8 @@ pub struct Settings {
     /// Restarts a formation's dynos after this long and up to 15 % more; never without it.
     /// Heroku: 24 hours and up to 216 minutes more.
     pub cycle_every: Option<Duration>,
+    /// Processors of this machine, which decide how many dynos boot at the same time.
+    pub processors: usize,
     /// Builds at once.
     pub concurrent_builds: usize,
     /// Makes the secrets in stream URLs; derived from the root key.

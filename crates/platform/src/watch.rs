@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use api::ids::DynoId;
+use api::{clock::Time, ids::DynoId};
 use engine::{DynoReport, DynoState, EngineError, LogRecord, Probe};
 use logs::{LogLine, LogSource};
 use store::{Dyno, DynoKind, StoreError};
@@ -16,6 +16,7 @@ use crate::{
     caller::system_change,
     error::{Error, Result},
     outputs::OutputWriter,
+    plan::usage::Dropped,
 };
 
 /// Wait between two probes at first; it doubles up to [`PROBE_PAUSE_LIMIT`].
@@ -181,10 +182,15 @@ impl Platform {
             self.nudges.nudge(dyno.app);
         }
         let mut after = self.logs.cursor(dyno.app, dyno.id).await?;
+        let mut last_at = dyno.created_at;
+        let mut dropped = Dropped::default();
         loop {
             let batch = self.engine.read_log(dyno.id, after).await?;
-            if let Some(last) = batch.records.last() {
-                after = last.sequence;
+            for record in &batch.records {
+                dropped.gap(after, record.sequence, last_at);
+                (after, last_at) = (record.sequence, record.at);
+            }
+            if !batch.records.is_empty() {
                 copy_output(&mut output, &batch.records).await?;
                 let lines = batch
                     .records
@@ -192,9 +198,35 @@ impl Platform {
                     .map(|record| log_line(dyno, record));
                 self.logs.append(dyno.app, lines.collect()).await?;
             }
+            let now = self.clock.now();
+            if let Some(line) = dropped.line(now, batch.ended) {
+                self.say_at(now, dyno.app, dyno.name.as_str(), vec![line])
+                    .await;
+            }
             if batch.ended {
                 return Ok(());
             }
+        }
+    }
+
+    /// Writes lines of the platform about a dyno into an app's log, as of a moment.
+    pub(crate) async fn say_at(
+        &self,
+        at: Time,
+        app: api::ids::AppId,
+        name: &str,
+        texts: Vec<String>,
+    ) {
+        let line = |text| LogLine {
+            at,
+            source: LogSource::Heroku,
+            dyno: name.to_owned(),
+            text,
+            cursor: None,
+        };
+        let lines = texts.into_iter().map(line).collect();
+        if let Err(error) = self.logs.append(app, lines).await {
+            tracing::error!(%app, error = &error as &dyn std::error::Error, "cannot write log lines");
         }
     }
 

@@ -165,6 +165,7 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
         concurrent_builds: CONCURRENT_BUILDS,
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,
+        processors: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
         url_secret: keys.derive("secrets in URLs"),
     }
 }

@@ -132,6 +132,15 @@ impl<'r> Columns<'r> {
         serde_json::from_str(&self.text(column)?).map_err(|_| self.unreadable(column))
     }
 
+    pub(crate) fn optional_json<T: DeserializeOwned>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>> {
+        let text = self.optional_text(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| self.unreadable(column)))
+            .transpose()
+    }
+
     fn unreadable(&self, column: &'static str) -> StoreError {
         StoreError::Unreadable {
             resource: self.resource,

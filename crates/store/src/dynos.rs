@@ -79,6 +79,10 @@ pub struct Dyno {
     pub exit_status: Option<i32>,
     /// How often dynos of this name have crashed in a row.
     pub crash_count: u32,
+    /// How many crashes that only its keeper saw are on record.
+    pub restart_count: u64,
+    /// What the platform ended it for: `R15`.
+    pub error: Option<String>,
     /// When it was made.
     pub created_at: Time,
 }
@@ -106,11 +110,36 @@ pub struct NewDyno {
     pub crash_count: u32,
 }
 
+/// How a dyno ended when it should not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// As a shell would give it.
+    pub exit_status: i32,
+    /// How often its slot has crashed in a row, this time included.
+    pub crash_count: u32,
+    /// What the platform ended it for: `R15`.
+    pub error: Option<String>,
+}
+
+/// A crash that only a dyno's keeper saw, and the start after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnattendedRestart {
+    /// Counts from 1 within the dyno.
+    pub number: u64,
+    /// How it ended.
+    pub crash: Crash,
+    /// When it ended.
+    pub ended_at: Time,
+    /// When it was started again.
+    pub started_at: Time,
+}
+
 /// What becomes of a dyno.
 struct Next {
     state: DynoState,
     exit_status: Option<i32>,
     crash_count: Option<u32>,
+    error: Option<String>,
 }
 
 impl Record for Dyno {
@@ -136,6 +165,8 @@ impl Record for Dyno {
             is_retired: columns.flag("is_retired")?,
             exit_status: columns.optional_number("exit_status")?,
             crash_count: columns.number("crash_count")?,
+            restart_count: columns.number("restart_count")?,
+            error: columns.optional_text("error")?,
             created_at: columns.time("created_at")?,
         })
     }
@@ -175,6 +206,7 @@ impl Store {
             state,
             exit_status,
             crash_count: None,
+            error: None,
         };
         self.change_dyno(change, id, next).await
     }
@@ -184,19 +216,43 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the dyno has ended in good order.
-    pub async fn crash_dyno(
+    pub async fn crash_dyno(&self, change: &Change, id: DynoId, crash: Crash) -> Result<Dyno> {
+        let next = Next {
+            state: DynoState::Crashed,
+            exit_status: Some(crash.exit_status),
+            crash_count: Some(crash.crash_count),
+            error: crash.error,
+        };
+        self.change_dyno(change, id, next).await
+    }
+
+    /// Records crashes that only the dyno's keeper saw, an event each, and returns those that were
+    /// not on record before.
+    pub async fn record_restarts(
         &self,
         change: &Change,
         id: DynoId,
-        exit_status: i32,
-        crash_count: u32,
-    ) -> Result<Dyno> {
-        let next = Next {
-            state: DynoState::Crashed,
-            exit_status: Some(exit_status),
-            crash_count: Some(crash_count),
+        restarts: &[UnattendedRestart],
+    ) -> Result<Vec<UnattendedRestart>> {
+        let mut write = self.write(change).await?;
+        let dyno = locked_dyno(&mut write, id).await?;
+        let mut new = restarts.to_vec();
+        new.retain(|restart| restart.number > dyno.restart_count);
+        let Some((last, earlier)) = new.split_last() else {
+            return Ok(new);
         };
-        self.change_dyno(change, id, next).await
+        let number = i64::try_from(last.number).unwrap_or(i64::MAX);
+        let statement =
+            query("UPDATE dynos SET restart_count = $2, crash_count = $3 WHERE id = $1")
+                .bind(id.to_string())
+                .bind(number)
+                .bind(i64::from(last.crash.crash_count));
+        write.run(statement).await?;
+        for restart in earlier {
+            write.tell(restarted(&dyno, restart)).await?;
+        }
+        write.commit(restarted(&dyno, last)).await?;
+        Ok(new)
     }
 
     async fn change_dyno(&self, change: &Change, id: DynoId, next: Next) -> Result<Dyno> {
@@ -213,18 +269,22 @@ impl Store {
         dyno.state_changed_at = write.now;
         dyno.exit_status = next.exit_status.or(dyno.exit_status);
         dyno.crash_count = next.crash_count.unwrap_or(dyno.crash_count);
+        dyno.error = next.error.or(dyno.error);
         let statement = query(
-            "UPDATE dynos SET state = $2, state_changed_at = $3, exit_status = $4, crash_count = $5
+            "UPDATE dynos SET state = $2, state_changed_at = $3, exit_status = $4, crash_count = $5,
+                              error = $6
              WHERE id = $1",
         )
         .bind(id.to_string())
         .bind(dyno.state.as_str())
         .bind(dyno.state_changed_at.as_micros())
         .bind(dyno.exit_status.map(i64::from))
-        .bind(i64::from(dyno.crash_count));
+        .bind(i64::from(dyno.crash_count))
+        .bind(dyno.error.clone());
         write.run(statement).await?;
         let details = json!({ "name": dyno.name, "from": former, "to": dyno.state,
-            "exit_status": dyno.exit_status, "crash_count": dyno.crash_count });
+            "exit_status": dyno.exit_status, "crash_count": dyno.crash_count,
+            "error": dyno.error });
         write
             .commit(happening("dyno.update", &dyno, details))
             .await?;
@@ -302,6 +362,8 @@ fn planned(new: &NewDyno, release_version: u64, now: Time) -> Dyno {
         is_retired: false,
         exit_status: None,
         crash_count: new.crash_count,
+        restart_count: 0,
+        error: None,
         created_at: now,
     }
 }
@@ -340,6 +402,14 @@ async fn locked_dyno(write: &mut Write<'_>, id: DynoId) -> Result<Dyno> {
 async fn dyno_row(write: &mut Write<'_>, id: DynoId) -> Result<Dyno> {
     let statement = query("SELECT * FROM dynos WHERE id = $1").bind(id.to_string());
     required(write.connection(), statement, id).await
+}
+
+fn restarted(dyno: &Dyno, restart: &UnattendedRestart) -> Happening {
+    let details = json!({ "name": dyno.name, "number": restart.number,
+        "exit_status": restart.crash.exit_status, "crash_count": restart.crash.crash_count,
+        "error": restart.crash.error, "ended_at": restart.ended_at.to_rfc3339(),
+        "started_at": restart.started_at.to_rfc3339() });
+    happening("dyno.restart", dyno, details)
 }
 
 fn happening(kind: &'static str, dyno: &Dyno, details: serde_json::Value) -> Happening {

@@ -97,6 +97,19 @@ impl Store {
         list(self.backend.reader(), statement).await
     }
 
+    /// The newest events about one thing of an app, such as a dyno by its id, newest first; also
+    /// about one that is gone.
+    pub async fn events_about(&self, app: AppId, subject: &str, limit: u32) -> Result<Vec<Event>> {
+        let statement = query(
+            "SELECT * FROM events WHERE subject = $1 AND app_id = $2
+             ORDER BY sequence DESC LIMIT $3",
+        )
+        .bind(subject.to_owned())
+        .bind(app.to_string())
+        .bind(i64::from(limit));
+        list(self.backend.reader(), statement).await
+    }
+
     /// Events of all apps with a higher sequence, oldest first. Start from 0; none is missed.
     pub async fn events_after(&self, sequence: u64, limit: u32) -> Result<Vec<Event>> {
         let statement =

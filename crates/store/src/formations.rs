@@ -2,6 +2,7 @@
 
 use api::{
     clock::Time,
+    health_checks::HealthChecks,
     ids::{AppId, FormationId},
     names::ProcessType,
 };
@@ -32,6 +33,8 @@ pub struct Formation {
     pub size: String,
     /// What they run, from the current release's slug.
     pub command: String,
+    /// How its dynos are checked; `None` leaves it to the app's own files.
+    pub health_checks: Option<HealthChecks>,
     /// When it was made.
     pub created_at: Time,
     /// When it was last changed.
@@ -67,6 +70,7 @@ impl Record for Formation {
             quantity: columns.number("quantity")?,
             size: columns.text("size")?,
             command: columns.text("command")?,
+            health_checks: columns.optional_json("health_checks")?,
             created_at: columns.time("created_at")?,
             updated_at: columns.time("updated_at")?,
         })
@@ -123,6 +127,42 @@ impl Store {
             })
             .await?;
         Ok(formation)
+    }
+
+    /// Says how the dynos of a process type are checked; `None` leaves it to the app's own files.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a process type that the current release does not have.
+    pub async fn set_health_checks(
+        &self,
+        change: &Change,
+        app: AppId,
+        process_type: &ProcessType,
+        checks: Option<&HealthChecks>,
+    ) -> Result<()> {
+        let mut write = self.write_app(change, app).await?;
+        let text = checks.map(|checks| json!(checks).to_string());
+        let statement = query(
+            "UPDATE formations SET health_checks = $3, updated_at = $4
+             WHERE app_id = $1 AND process_type = $2",
+        )
+        .bind(app.to_string())
+        .bind(process_type.to_string())
+        .bind(text)
+        .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::not_found("formation", process_type));
+        }
+        // Without what is in the checks: headers and commands may hold secrets.
+        let details = json!({ "process_type": process_type, "is_set": checks.is_some() });
+        write
+            .commit(Happening {
+                kind: "health-checks.update",
+                app: Some(app),
+                subject: app.to_string(),
+                details,
+            })
+            .await
     }
 }
 

@@ -44,7 +44,7 @@ pub use crate::{
     change::{Actor, Change},
     collaborators::{Collaborator, CollaboratorRole},
     domains::{Domain, DomainKind, DomainStatus, NewDomain},
-    dynos::{Dyno, DynoKind, DynoState, NewDyno},
+    dynos::{Crash, Dyno, DynoKind, DynoState, NewDyno, UnattendedRestart},
     error::{Result, StoreError},
     events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},

@@ -22,6 +22,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0002_slug_archives.sql"),
     },
     Migration {
+        version: 3,
+        sql: include_str!("../migrations/0003_life_cycle.sql"),
+    },
+    Migration {
         version: 4,
         sql: include_str!("../migrations/0004_sleep.sql"),
     },

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use api::{clock::Time, names::ProcessType};
 
-use super::{AppState, DynoView, Plan, ReleaseView, Stage, Step};
+use super::{AppState, Boots, DynoView, Plan, ReleaseView, Stage, Step, cycles};
 
-/// First wait after a crash; it doubles with each crash in a row.
-const CRASH_BACKOFF: Duration = Duration::from_secs(1);
+/// Wait after the second crash in a row; it doubles with each further one.
+const CRASH_BACKOFF: Duration = Duration::from_secs(2);
 /// Longest wait after a crash.
 const CRASH_BACKOFF_LIMIT: Duration = Duration::from_mins(5);
 /// A dyno that was up this long starts counting crashes anew.
 const STABLE_AFTER: Duration = Duration::from_mins(1);
 
 /// Adds the steps for the serving release's dynos and for those that should go.
-pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan) {
+pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan, boots: &mut Boots) {
     for dyno in &app.dynos {
         leave(app, dyno, plan);
     }
@@ -33,10 +33,12 @@ pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan) {
                     },
                     now,
                     plan,
+                    boots,
                 );
             }
         }
     }
+    cycles::plan(app, now, plan);
 }
 
 /// Crashes in a row to carry to the dyno that replaces `ended`, which was up until `since`.
@@ -49,8 +51,17 @@ pub fn next_crash_count(crash_count: u32, was_up_for: Duration) -> u32 {
 }
 
 /// How long a slot that crashed `crash_count` times in a row waits before it is started again.
+///
+/// As at Heroku the first crash costs no wait and the waits after further ones grow exponentially,
+/// and a release or a restart by hand begins anew. Heroku's waits are minutes at once and grow to
+/// hours, which saves what its machines share. Here the machine is the owner's: most crashes in a
+/// row are a database that is away for a while, and then an app should be back within seconds,
+/// within five minutes at worst. (Source: Dev Center, "Dyno restarts", changelog item 344.)
 pub fn crash_backoff(crash_count: u32) -> Duration {
-    let doublings = crash_count.saturating_sub(1).min(16);
+    let Some(doublings) = crash_count.checked_sub(2) else {
+        return Duration::ZERO;
+    };
+    let doublings = doublings.min(16);
     CRASH_BACKOFF
         .saturating_mul(1 << doublings)
         .min(CRASH_BACKOFF_LIMIT)
@@ -127,7 +138,7 @@ struct Slot<'a> {
 
 /// Keeps one slot of the serving release filled: the newest dyno of the right release and size
 /// wins, all others go.
-fn keep_slot(app: &AppState, slot: &Slot<'_>, now: Time, plan: &mut Plan) {
+fn keep_slot(app: &AppState, slot: &Slot<'_>, now: Time, plan: &mut Plan, boots: &mut Boots) {
     let is_candidate =
         |dyno: &&DynoView| app.pending.as_ref().is_some_and(|p| p.id == dyno.release);
     let present: Vec<&DynoView> = app
@@ -150,7 +161,7 @@ fn keep_slot(app: &AppState, slot: &Slot<'_>, now: Time, plan: &mut Plan) {
         keep_other(app, slot, keeper, &others.collect::<Vec<_>>(), plan);
     }
     if let Some(keeper) = keeper {
-        tend(app, keeper, now, plan);
+        tend(app, keeper, now, plan, boots);
     }
 }
 
@@ -166,7 +177,8 @@ fn keep_web<'a>(
         None => plan.steps.push(record(slot, size.to_owned(), 0)),
         Some(keeper) => {
             for other in others {
-                if keeper.stage == Stage::Up || other.stage.has_ended() {
+                // One that does not answer either would only keep the newer one from booting.
+                if keeper.stage == Stage::Up || other.stage != Stage::Up {
                     plan.steps.push(Step::Retire(other.id));
                 }
             }
@@ -212,7 +224,7 @@ fn record(slot: &Slot<'_>, size: String, crash_count: u32) -> Step {
 }
 
 /// Starts the slot's dyno if the engine does not know it, and replaces it after a crash.
-fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan) {
+fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan, boots: &mut Boots) {
     match &keeper.stage {
         Stage::Recorded => {
             let occupied = !keeper.process_type.is_web()
@@ -224,7 +236,7 @@ fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan) {
                         && matches!(dyno.stage, Stage::Starting | Stage::Up)
                 });
             if !occupied {
-                plan.steps.push(Step::Start(keeper.id));
+                boots.start(keeper.id, plan);
             }
         }
         Stage::Starting if keeper.process_type.is_web() => {

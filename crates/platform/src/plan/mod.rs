@@ -4,11 +4,16 @@
 //! calls [`plan`] and performs the [`Step`]s. Read [`AppState`] first, then [`dynos`] (which dynos
 //! to start, replace and stop), [`releases`] (when a release goes live or fails) and [`routes`].
 
+mod cycles;
 pub mod dynos;
+pub mod health;
 pub mod releases;
 pub mod routes;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
+pub mod usage;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,6 +38,10 @@ pub struct AppState {
     pub dynos: Vec<DynoView>,
     /// How long a web dyno may take until it answers.
     pub boot_timeout: Duration,
+    /// How many dynos may boot at the same time.
+    pub boots_at_once: usize,
+    /// How long a dyno lives before it is replaced, if not for ever.
+    pub cycle_every: Option<Duration>,
 }
 
 /// A release as the planner sees it.
@@ -100,12 +109,6 @@ pub enum Stage {
     },
 }
 
-impl Stage {
-    fn has_ended(&self) -> bool {
-        matches!(self, Self::Ended { .. })
-    }
-}
-
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -131,8 +134,10 @@ pub enum Step {
     Start(DynoId),
     /// Mark a dyno so that it gets no more requests and is stopped.
     Retire(DynoId),
-    /// Retire a web dyno of the serving release that did not answer in time.
+    /// Count a web dyno of the serving release that did not answer in time as crashed: R10.
     GiveUp(DynoId),
+    /// Replace a dyno that has lived long enough, as by a restart.
+    Cycle(DynoId),
     /// Stop a retired dyno, once its requests are done.
     Stop(DynoId),
     /// Take an ended dyno off the record.
@@ -180,9 +185,39 @@ impl Plan {
 /// The next steps for one app.
 pub fn plan(app: &AppState, now: Time) -> Plan {
     let mut plan = Plan::default();
-    releases::plan(app, now, &mut plan);
-    dynos::plan(app, now, &mut plan);
+    let mut boots = Boots::of(app);
+    releases::plan(app, now, &mut plan, &mut boots);
+    dynos::plan(app, now, &mut plan, &mut boots);
     plan
+}
+
+/// How many dynos of an app may boot at the same time on a machine with this many processors: at
+/// least two, one a processor, a quarter of all. A release of many dynos shall neither take all the
+/// processor time from what serves nor wait for each dyno in turn.
+pub fn boots_at_once(processors: usize, dynos: usize) -> usize {
+    processors.max(2).max(dynos.div_ceil(4))
+}
+
+/// How many more formation dynos may begin to boot now. What comes first gets them: a pending
+/// release, which may be what heals the serving one, then the serving one.
+struct Boots(usize);
+
+impl Boots {
+    fn of(app: &AppState) -> Self {
+        let is_booting = |dyno: &&DynoView| {
+            !dyno.is_release_phase && !dyno.is_retired && dyno.stage == Stage::Starting
+        };
+        let booting = app.dynos.iter().filter(is_booting).count();
+        Self(app.boots_at_once.saturating_sub(booting))
+    }
+
+    /// Starts the dyno, unless enough boot already; it is looked at again when one of them is done.
+    fn start(&mut self, dyno: DynoId, plan: &mut Plan) {
+        if self.0 > 0 {
+            self.0 -= 1;
+            plan.steps.push(Step::Start(dyno));
+        }
+    }
 }
 
 impl AppState {

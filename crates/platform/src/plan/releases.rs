@@ -4,10 +4,10 @@
 
 use api::{clock::Time, names::ProcessType};
 
-use super::{AppState, DynoView, Failure, Plan, ReleaseView, Stage, Step};
+use super::{AppState, Boots, DynoView, Failure, Plan, ReleaseView, Stage, Step};
 
 /// Adds the steps of the pending release, if there is one.
-pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan) {
+pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan, boots: &mut Boots) {
     let Some(pending) = &app.pending else { return };
     match release_phase(app, pending) {
         Phase::Record => plan.steps.push(Step::RecordReleasePhase {
@@ -16,7 +16,7 @@ pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan) {
         Phase::Start(dyno) => plan.steps.push(Step::Start(dyno.id)),
         Phase::Running => {}
         Phase::Failed(status) => fail(plan, pending, Failure::ReleasePhase { status }),
-        Phase::Done => boot_web(app, pending, now, plan),
+        Phase::Done => boot_web(app, pending, now, plan, boots),
     }
 }
 
@@ -52,8 +52,8 @@ fn fail(plan: &mut Plan, pending: &ReleaseView, failure: Failure) {
     });
 }
 
-/// Boots the pending release's web dynos beside the serving ones; all must answer.
-fn boot_web(app: &AppState, pending: &ReleaseView, now: Time, plan: &mut Plan) {
+/// Boots the pending release's web dynos beside the serving ones, some at a time; all must answer.
+fn boot_web(app: &AppState, pending: &ReleaseView, now: Time, plan: &mut Plan, boots: &mut Boots) {
     let web = pending
         .process_types
         .keys()
@@ -80,7 +80,7 @@ fn boot_web(app: &AppState, pending: &ReleaseView, now: Time, plan: &mut Plan) {
             continue;
         };
         match candidate.stage {
-            Stage::Recorded => plan.steps.push(Step::Start(candidate.id)),
+            Stage::Recorded => boots.start(candidate.id, plan),
             Stage::Up => answering += 1,
             Stage::Ended { .. } => return fail(plan, pending, Failure::Crashed(candidate.id)),
             Stage::Starting => {

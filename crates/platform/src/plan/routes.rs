@@ -141,6 +141,8 @@ mod tests {
             formation: BTreeMap::new(),
             dynos,
             boot_timeout: Duration::from_mins(1),
+            boots_at_once: 2,
+            cycle_every: None,
         }
     }
 

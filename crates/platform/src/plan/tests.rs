@@ -1,8 +1,6 @@
-//! Tables and a seeded simulation for the planner.
+//! Tables for the planner.
 
 use std::collections::BTreeMap;
-
-use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 
@@ -12,7 +10,7 @@ fn kind(text: &str) -> ProcessType {
     text.parse().unwrap()
 }
 
-fn release(version: u64, types: &[&str]) -> ReleaseView {
+pub(super) fn release(version: u64, types: &[&str]) -> ReleaseView {
     let process_types = types
         .iter()
         .map(|t| (kind(t), format!("run {t}")))
@@ -25,7 +23,7 @@ fn release(version: u64, types: &[&str]) -> ReleaseView {
     }
 }
 
-fn dyno(release: &ReleaseView, name: &str, stage: Stage) -> DynoView {
+pub(super) fn dyno(release: &ReleaseView, name: &str, stage: Stage) -> DynoView {
     let (process_type, number) = name.split_once('.').unwrap();
     DynoView {
         id: DynoId::new(),
@@ -41,7 +39,7 @@ fn dyno(release: &ReleaseView, name: &str, stage: Stage) -> DynoView {
     }
 }
 
-fn app(current: Option<&ReleaseView>, pending: Option<&ReleaseView>) -> AppState {
+pub(super) fn app(current: Option<&ReleaseView>, pending: Option<&ReleaseView>) -> AppState {
     AppState {
         name: "example".parse().unwrap(),
         current: current.cloned(),
@@ -49,10 +47,12 @@ fn app(current: Option<&ReleaseView>, pending: Option<&ReleaseView>) -> AppState
         formation: BTreeMap::new(),
         dynos: Vec::new(),
         boot_timeout: BOOT,
+        boots_at_once: 2,
+        cycle_every: None,
     }
 }
 
-fn scaled(mut app: AppState, process_type: &str, quantity: u32) -> AppState {
+pub(super) fn scaled(mut app: AppState, process_type: &str, quantity: u32) -> AppState {
     let size = crate::sizes::DEFAULT_SIZE.to_owned();
     app.formation
         .insert(kind(process_type), FormationView { quantity, size });
@@ -79,7 +79,7 @@ fn recorded(release: &ReleaseView, name: &str, crash_count: u32) -> Step {
     }
 }
 
-const ENDED: Stage = Stage::Ended {
+pub(super) const ENDED: Stage = Stage::Ended {
     status: 1,
     is_out_of_memory: false,
 };
@@ -262,6 +262,12 @@ fn a_crashed_dyno_is_started_again_after_a_growing_wait() {
     };
     let state = with(app(Some(&current), None), &[&crashed]);
     let due = Time::default().after(Duration::from_secs(4));
+    let first = DynoView {
+        crash_count: 1,
+        ..dyno(&current, "web.1", ENDED)
+    };
+    let at_once = recorded(&current, "web.1", 1);
+    check(&with(app(Some(&current), None), &[&first]), &[at_once]);
     assert_eq!(
         plan(&state, Time::default()),
         Plan {
@@ -270,7 +276,11 @@ fn a_crashed_dyno_is_started_again_after_a_growing_wait() {
         }
     );
     assert_eq!(plan(&state, due).steps, [recorded(&current, "web.1", 3)]);
-    assert_eq!(dynos::crash_backoff(30), Duration::from_mins(5));
+    let waits: Vec<u64> = (0..=10)
+        .map(|crashes| dynos::crash_backoff(crashes).as_secs())
+        .collect();
+    assert_eq!(waits, [0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    assert_eq!(dynos::crash_backoff(u32::MAX), Duration::from_mins(5));
     assert_eq!(dynos::next_crash_count(7, Duration::from_secs(90)), 1);
     assert_eq!(dynos::next_crash_count(7, Duration::from_secs(9)), 8);
 }
@@ -320,243 +330,86 @@ fn a_resized_type_is_replaced() {
     );
 }
 
-/// A world that does what the planner says, with crashes, slow boots, deploys and scalings.
-struct World {
-    app: AppState,
-    now: Time,
-    version: u64,
-    random: StdRng,
-}
-
-impl World {
-    fn perform(&mut self, step: Step) {
-        let now = self.now;
-        match step {
-            Step::Record {
-                release,
-                process_type,
-                number,
-                size,
-                crash_count,
-            } => {
-                self.app.dynos.push(DynoView {
-                    id: DynoId::new(),
-                    release,
-                    process_type,
-                    number,
-                    size,
-                    is_release_phase: false,
-                    stage: Stage::Recorded,
-                    is_retired: false,
-                    since: now,
-                    crash_count,
-                });
-            }
-            Step::RecordReleasePhase { release } => {
-                let pending = self.app.pending.clone().unwrap();
-                assert_eq!(pending.id, release);
-                self.app
-                    .dynos
-                    .push(dyno(&pending, "release.1", Stage::Recorded));
-            }
-            Step::Start(id) => self.set(id, Stage::Starting),
-            Step::Retire(id) | Step::GiveUp(id) => self.find(id).is_retired = true,
-            Step::Stop(id) => {
-                assert!(self.find(id).is_retired || self.find(id).is_release_phase);
-                self.set(
-                    id,
-                    Stage::Ended {
-                        status: 143,
-                        is_out_of_memory: false,
-                    },
-                );
-            }
-            Step::Forget(id) => self.app.dynos.retain(|dyno| dyno.id != id),
-            Step::Succeed(id) => {
-                let pending = self.app.pending.take().unwrap();
-                assert_eq!(pending.id, id);
-                self.app.current = Some(pending);
-            }
-            Step::Fail { release, .. } => {
-                assert_eq!(self.app.pending.take().unwrap().id, release);
-            }
-        }
-    }
-
-    fn find(&mut self, id: DynoId) -> &mut DynoView {
-        self.app
-            .dynos
-            .iter_mut()
-            .find(|dyno| dyno.id == id)
-            .expect("the dyno is on record")
-    }
-
-    fn set(&mut self, id: DynoId, stage: Stage) {
-        let now = self.now;
-        let dyno = self.find(id);
-        dyno.stage = stage;
-        dyno.since = now;
-    }
-
-    /// Something happens: a dyno gets ready or crashes, a deploy, a scaling.
-    fn disturb(&mut self, may_crash: bool) {
-        let starting: Vec<DynoId> = self
-            .app
-            .dynos
-            .iter()
-            .filter(|d| d.stage == Stage::Starting)
-            .map(|d| d.id)
-            .collect();
-        for id in starting {
-            let crashes = may_crash && self.random.random_ratio(1, 8);
-            let is_phase = self.find(id).is_release_phase;
-            let done = Stage::Ended {
-                status: 0,
-                is_out_of_memory: false,
-            };
-            let stage = if crashes {
-                ENDED
-            } else if is_phase {
-                done
-            } else {
-                Stage::Up
-            };
-            if self.random.random_ratio(2, 3) {
-                self.set(id, stage);
-            }
-        }
-        if self.app.pending.is_none() && self.random.random_ratio(1, 6) {
-            self.version += 1;
-            let types: &[&str] = if self.random.random() {
-                &["web", "worker"]
-            } else {
-                &["release", "web"]
-            };
-            self.app.pending = Some(release(self.version, types));
-        }
-        if self.random.random_ratio(1, 6) {
-            let quantity = self.random.random_range(1..4);
-            self.app = scaled(self.app.clone(), "web", quantity);
-        }
-        if self.random.random_ratio(1, 6) {
-            let quantity = self.random.random_range(0..3);
-            self.app = scaled(self.app.clone(), "worker", quantity);
-        }
-    }
-
-    /// Whether a dyno of the serving release, or of an older one, answers.
-    fn serves(&self) -> bool {
-        let Some(current) = &self.app.current else {
-            return false;
-        };
-        self.app.dynos.iter().any(|dyno| {
-            dyno.process_type.is_web()
-                && !dyno.is_retired
-                && dyno.stage == Stage::Up
-                && dyno.release <= current.id
-        })
-    }
-
-    fn assert_workers_are_single(&self) {
-        for dyno in &self.app.dynos {
-            let twins = self.app.dynos.iter().filter(|other| {
-                !other.process_type.is_web()
-                    && !other.is_release_phase
-                    && other.process_type == dyno.process_type
-                    && other.number == dyno.number
-                    && matches!(other.stage, Stage::Starting | Stage::Up)
-            });
-            assert!(
-                twins.count() <= 1,
-                "two dynos of {}.{} run",
-                dyno.process_type,
-                dyno.number
-            );
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        let Some(current) = &self.app.current else {
-            return false;
-        };
-        self.app.pending.is_none()
-            && self
-                .app
-                .dynos
-                .iter()
-                .all(|d| d.stage == Stage::Up && d.release == current.id)
-            && current.process_types.keys().all(|process_type| {
-                let wanted = self.app.quantity(process_type);
-                let present = self
-                    .app
-                    .dynos
-                    .iter()
-                    .filter(|d| d.process_type == *process_type)
-                    .count();
-                usize::try_from(wanted).unwrap() == present
-            })
-    }
-}
-
-/// One seeded life of an app. Without crashes, once it serves it never stops serving; in any case
-/// it settles, and no worker slot ever runs twice. `LANDFALL_SIM_SEEDS` is read by xtask only.
-fn simulate(seed: u64, may_crash: bool) {
-    let mut world = World {
-        app: app(None, Some(&release(1, &["web"]))),
-        now: Time::default(),
-        version: 1,
-        random: StdRng::seed_from_u64(seed),
+#[test]
+fn a_few_dynos_boot_at_the_same_time() {
+    assert_eq!(boots_at_once(1, 1), 2);
+    assert_eq!(boots_at_once(8, 20), 8);
+    assert_eq!(boots_at_once(2, 20), 5);
+    let current = release(1, &["web"]);
+    let state = scaled(app(Some(&current), None), "web", 4);
+    let dynos: Vec<DynoView> = (1..=4)
+        .map(|number| dyno(&current, &format!("web.{number}"), Stage::Recorded))
+        .collect();
+    let all: Vec<&DynoView> = dynos.iter().collect();
+    check(
+        &with(state.clone(), &all),
+        &[Step::Start(dynos[0].id), Step::Start(dynos[1].id)],
+    );
+    let boots = DynoView {
+        stage: Stage::Starting,
+        ..dynos[3].clone()
     };
-    let mut has_served = false;
-    for round in 0..200 {
-        let quiet = round >= 160;
-        if quiet {
-            let starting: Vec<DynoId> = world
-                .app
-                .dynos
-                .iter()
-                .filter(|d| d.stage == Stage::Starting)
-                .map(|d| d.id)
-                .collect();
-            for id in starting {
-                let is_phase = world.find(id).is_release_phase;
-                let done = Stage::Ended {
-                    status: 0,
-                    is_out_of_memory: false,
-                };
-                world.set(id, if is_phase { done } else { Stage::Up });
-            }
-        } else {
-            world.disturb(may_crash);
-        }
-        let plan = plan(&world.app, world.now);
-        for step in plan.steps {
-            let before = world.app.clone();
-            world.perform(step.clone());
-            world.assert_workers_are_single();
-            has_served |= world.serves();
-            assert!(
-                may_crash || !has_served || world.serves(),
-                "seed {seed}: stopped serving by {step:?} in {before:#?}"
-            );
-        }
-        let pause = if quiet {
-            Duration::from_secs(400)
-        } else {
-            Duration::from_secs(1)
-        };
-        world.now = world.now.after(pause);
-        if quiet && world.is_settled() {
-            return;
-        }
-    }
-    panic!("seed {seed}: never settled: {:#?}", world.app);
+    check(
+        &with(state.clone(), &[all[0], all[1], all[2], &boots]),
+        &[Step::Start(dynos[0].id)],
+    );
+    let pending = release(2, &["web"]);
+    let candidate = dyno(&pending, "web.1", Stage::Recorded);
+    let state = AppState {
+        pending: Some(pending.clone()),
+        boots_at_once: 1,
+        ..with(state, &[all[0], &candidate])
+    };
+    let steps = plan(&state, Time::default()).steps;
+    assert!(steps.contains(&Step::Start(candidate.id)), "{steps:?}");
+    assert!(!steps.contains(&Step::Start(dynos[0].id)), "{steps:?}");
 }
 
 #[test]
-fn simulated_apps_keep_serving_and_settle() {
-    for seed in 0..256 {
-        simulate(seed, false);
-        simulate(seed, true);
-    }
+fn a_newer_successor_replaces_one_that_does_not_answer_yet() {
+    let current = release(1, &["web"]);
+    let serving = dyno(&current, "web.1", Stage::Up);
+    let first = dyno(&current, "web.1", Stage::Starting);
+    let second = dyno(&current, "web.1", Stage::Recorded);
+    check(
+        &with(app(Some(&current), None), &[&serving, &first, &second]),
+        &[Step::Retire(first.id), Step::Start(second.id)],
+    );
+}
+
+#[test]
+fn dynos_are_cycled_one_at_a_time_and_only_in_quiet() {
+    let current = release(1, &["web"]);
+    let every = Duration::from_hours(24);
+    let state = AppState {
+        cycle_every: Some(every),
+        ..scaled(app(Some(&current), None), "web", 2)
+    };
+    let (first, second) = (
+        dyno(&current, "web.1", Stage::Up),
+        dyno(&current, "web.2", Stage::Up),
+    );
+    let quiet = with(state.clone(), &[&first, &second]);
+    let now = Time::default();
+    assert_eq!(plan(&quiet, now).steps, []);
+    let due = plan(&quiet, now).wake_at.expect("it is looked at again");
+    assert!(due >= now.after(every) && due <= now.after(every + Duration::from_mins(216)));
+    let late = now.after(every * 2);
+    let steps = plan(&quiet, late).steps;
+    let [Step::Cycle(cycled)] = steps[..] else {
+        panic!("one is cycled, not {steps:?}");
+    };
+    assert!([first.id, second.id].contains(&cycled));
+    let successor = DynoView {
+        since: late,
+        ..dyno(&current, "web.1", Stage::Starting)
+    };
+    let busy = with(state.clone(), &[&first, &second, &successor]);
+    assert_eq!(plan(&busy, late).steps, []);
+    let pending = AppState {
+        pending: Some(release(2, &["web"])),
+        ..quiet
+    };
+    let steps = plan(&pending, late).steps;
+    assert!(!steps.iter().any(|step| matches!(step, Step::Cycle(_))));
 }

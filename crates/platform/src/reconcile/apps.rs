@@ -64,6 +64,8 @@ pub(crate) async fn gather(platform: &Platform, app: &App) -> Result<AppState> {
             )
         })
         .collect();
+    let wanted: u32 = formation.values().map(|row| row.quantity).sum();
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     Ok(AppState {
         name: app.name.clone(),
         current,
@@ -71,6 +73,8 @@ pub(crate) async fn gather(platform: &Platform, app: &App) -> Result<AppState> {
         formation,
         dynos: observe::dynos(platform, app).await?,
         boot_timeout: platform.settings.boot_timeout,
+        boots_at_once: plan::boots_at_once(platform.settings.processors, wanted),
+        cycle_every: platform.settings.cycle_every,
     })
 }
 

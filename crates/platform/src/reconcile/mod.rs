@@ -2,7 +2,8 @@
 //!
 //! Loops take no input but "look at this app"; a pass may be cut off anywhere. Read
 //! [`apps`] first. [`routes`] keeps the router's table, [`one_offs`] sees one-off dynos out, [`gone`]
-//! clears away deleted apps, [`orphans`] what no row explains, [`access`] takes in access lines.
+//! clears away deleted apps, [`orphans`] what no row explains, [`access`] takes in access lines,
+//! [`usage`] looks at what dynos use.
 
 mod access;
 pub(crate) mod apps;
@@ -12,6 +13,7 @@ mod one_offs;
 mod orphans;
 pub(crate) mod perform;
 pub(crate) mod routes;
+pub(crate) mod usage;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +33,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     orphans::remove(platform).await?;
     routes::publish_all(platform).await?;
     tokio::spawn(access::take_in(platform.clone()));
+    tokio::spawn(usage::look_now_and_then(platform.clone()));
     tokio::spawn(sweep_now_and_then(platform.clone()));
     let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
     while let Some(app) = due.recv().await {

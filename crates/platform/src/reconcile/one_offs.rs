@@ -1,7 +1,7 @@
 //! Sees one-off dynos out, and takes over those that nobody attends to: `runs` starts them and
 //! attends to them, but a restart of the server or a client that goes away may cut that off.
 
-use engine::EngineError;
+use engine::{DynoExit, EngineError};
 use store::{Dyno, DynoState, StoreError};
 
 use super::observe::{Sight, say_end};
@@ -14,10 +14,10 @@ pub(super) async fn tend(platform: &Platform, row: &Dyno, sight: &Sight) -> Resu
             adopt(platform, row);
             Ok(())
         }
-        Stage::Ended {
-            status,
-            is_out_of_memory,
-        } => finish(platform, row, *status, *is_out_of_memory).await,
+        Stage::Ended { .. } => match &sight.exit {
+            Some(exit) => finish(platform, row, exit).await,
+            None => Ok(()),
+        },
     }
 }
 
@@ -53,17 +53,12 @@ fn adopt(platform: &Platform, row: &Dyno) {
 }
 
 /// Forgets an ended dyno once its lines are read and its owner has seen its end.
-async fn finish(
-    platform: &Platform,
-    row: &Dyno,
-    status: i32,
-    is_out_of_memory: bool,
-) -> Result<()> {
+async fn finish(platform: &Platform, row: &Dyno, exit: &DynoExit) -> Result<()> {
     if platform.attended_runs.contains(row.id) || platform.watches.following_since(row.id).is_some()
     {
         return Ok(());
     }
-    say_end(platform, row, DynoState::Down, (status, is_out_of_memory)).await;
+    say_end(platform, row, DynoState::Down, exit).await;
     platform.engine.remove(row.id).await?;
     delete(platform, row, "the command ended").await?;
     platform.watches.forget(row.id);

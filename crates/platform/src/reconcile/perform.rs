@@ -8,7 +8,7 @@ use api::{
 };
 use engine::EngineError;
 use logs::LogSource;
-use store::{App, Dyno, DynoKind, NewDyno, ReleaseOutcome, StoreError};
+use store::{App, Crash, Dyno, DynoKind, NewDyno, ReleaseOutcome, StoreError};
 
 use crate::{
     Platform,
@@ -22,6 +22,8 @@ use crate::{
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Wait after the engine could not stop a dyno.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// The status of a process that SIGKILL ended.
+const KILLED: i32 = 137;
 /// How a log line about our own fault begins; the cause follows.
 pub(crate) const PLATFORM_ERROR: &str = "Error R99 (Platform error) -> ";
 
@@ -49,6 +51,7 @@ pub(super) async fn step(platform: &Platform, app: &App, step: Step) -> Result<(
         Step::Start(dyno) => start(platform, app, dyno).await,
         Step::Retire(dyno) => retire(platform, app, dyno).await,
         Step::GiveUp(dyno) => give_up(platform, app, dyno).await,
+        Step::Cycle(dyno) => cycle(platform, app, dyno).await,
         Step::Stop(dyno) => {
             stop(platform, app, dyno);
             Ok(())
@@ -82,6 +85,7 @@ async fn record(platform: &Platform, app: &App, kind: DynoKind, new: Record) -> 
         .cloned()
         .unwrap_or_default();
     let change = system_change(format!("release v{}", release.version));
+    let name = DynoName::new(&new.process_type, new.number);
     platform
         .store
         .create_dyno(
@@ -99,6 +103,12 @@ async fn record(platform: &Platform, app: &App, kind: DynoKind, new: Record) -> 
             },
         )
         .await?;
+    if new.crash_count > 0 {
+        let text = "State changed from crashed to starting";
+        platform
+            .say(app.id, LogSource::Heroku, name.as_str(), text)
+            .await;
+    }
     platform.nudges.nudge(app.id);
     Ok(())
 }
@@ -137,7 +147,11 @@ async fn start(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
         .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
         .await;
     match platform.engine.start(spec).await {
-        Ok(()) | Err(EngineError::AlreadyExists(_)) => platform.watch(&dyno),
+        Ok(()) => {
+            platform.tell_start(&dyno).await;
+            platform.watch(&dyno);
+        }
+        Err(EngineError::AlreadyExists(_)) => platform.watch(&dyno),
         Err(error) => return refuse(platform, &dyno, chain(&error)).await,
     }
     platform.nudges.nudge(app.id);
@@ -153,26 +167,68 @@ async fn refuse(platform: &Platform, dyno: &Dyno, cause: String) -> Result<()> {
         .say(dyno.app, LogSource::Heroku, dyno.name.as_str(), text)
         .await;
     let change = system_change("it could not be started");
-    let crash_count = dyno.crash_count.saturating_add(1);
-    platform
-        .store
-        .crash_dyno(&change, dyno.id, 1, crash_count)
-        .await?;
+    let crash = Crash {
+        exit_status: 1,
+        crash_count: dyno.crash_count.saturating_add(1),
+        error: Some("R99".to_owned()),
+    };
+    platform.store.crash_dyno(&change, dyno.id, crash).await?;
     platform.nudges.nudge(dyno.app);
     Ok(())
 }
 
 async fn give_up(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
-    if let Some(dyno) = find(platform, app, id).await? {
-        let text = format!(
-            "Error R10 (Boot timeout) -> Web process did not answer on $PORT within {} seconds of launch",
-            platform.settings.boot_timeout.as_secs()
-        );
-        platform
-            .say(app.id, LogSource::Heroku, dyno.name.as_str(), text)
-            .await;
+    let Some(dyno) = find(platform, app, id).await? else {
+        return Ok(());
+    };
+    let seconds = platform.settings.boot_timeout.as_secs();
+    let lines = vec![
+        format!(
+            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
+        ),
+        "Stopping process with SIGKILL".to_owned(),
+        "State changed from starting to crashed".to_owned(),
+    ];
+    let crash = Crash {
+        exit_status: KILLED,
+        crash_count: dyno.crash_count.saturating_add(1),
+        error: Some("R10".to_owned()),
+    };
+    let change = system_change("it did not answer in time");
+    match platform.store.crash_dyno(&change, id, crash).await {
+        Ok(_) => {}
+        // It ended meanwhile.
+        Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
     }
-    retire(platform, app, id).await
+    let now = platform.clock.now();
+    platform
+        .say_at(now, app.id, dyno.name.as_str(), lines)
+        .await;
+    let engine = std::sync::Arc::clone(&platform.engine);
+    tokio::spawn(async move {
+        // Should this fail, it is stopped when its row is forgotten.
+        if let Err(error) = engine.stop(id, Duration::ZERO).await {
+            tracing::warn!(dyno = %id, error = &error as &dyn std::error::Error, "cannot stop a dyno");
+        }
+    });
+    platform.nudges.nudge(app.id);
+    Ok(())
+}
+
+/// Records a successor, which takes over as after a restart by hand.
+async fn cycle(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
+    let Some(dyno) = find(platform, app, id).await? else {
+        return Ok(());
+    };
+    platform
+        .say(app.id, LogSource::Heroku, dyno.name.as_str(), "Cycling")
+        .await;
+    platform
+        .record_successor(&system_change("it has run long enough"), &dyno, 0)
+        .await?;
+    platform.nudges.nudge(app.id);
+    Ok(())
 }
 
 async fn retire(platform: &Platform, app: &App, id: DynoId) -> Result<()> {

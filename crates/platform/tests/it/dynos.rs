@@ -142,27 +142,37 @@ fn a_worker_that_ignores_sigterm_is_killed_before_its_successor_starts() {
     clock.advance(Duration::from_secs(30));
     world.settle(&app);
     assert_ne!(world.running(&app), before);
+    let text = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM";
+    world.logged(&app, text);
+    world.logged(&app, "Stopping remaining processes with SIGKILL");
 }
 
 #[test]
-fn a_crashed_dyno_is_started_again_after_a_wait() {
+fn a_crashed_dyno_is_started_again_at_once_and_then_after_growing_waits() {
     let (world, clock) = standing_still();
     let app = world.live_app(&[("web", "serve")]);
     for crash in 1..=3_u32 {
         let (_, crashed) = world.running(&app)[0].clone();
         world.engine.kill(crashed, 11);
         world.logged(&app, "Process exited with status 139");
-        world.until("requests meet H10", || {
-            let (_, routes) = world.router.newest(app.id);
-            (routes?.state == AppState::Crashed).then_some(())
+        if crash > 1 {
+            world.until("requests meet H10", || {
+                let (_, routes) = world.router.newest(app.id);
+                (routes?.state == AppState::Crashed).then_some(())
+            });
+            assert_eq!(world.rows(&app)[0].crash_count, crash);
+            assert!(world.running(&app).is_empty());
+            clock.advance(Duration::from_secs(1 << (crash - 1)));
+            world.nudge(&app);
+        }
+        world.until("it is another", || {
+            let running = world.running(&app);
+            (running.len() == 1 && running[0].1 != crashed).then_some(())
         });
-        assert_eq!(world.rows(&app)[0].crash_count, crash);
-        assert!(world.running(&app).is_empty());
-        clock.advance(Duration::from_secs(1 << (crash - 1)));
-        world.nudge(&app);
         world.settle(&app);
-        assert_ne!(world.running(&app)[0].1, crashed);
     }
+    world.logged(&app, "Crashed 3 times in a row, restarting in 4 seconds");
+    world.logged(&app, "State changed from crashed to starting");
     clock.advance(Duration::from_secs(61));
     world.engine.kill(world.running(&app)[0].1, 11);
     world.until("the crash is on record", || {

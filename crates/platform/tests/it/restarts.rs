@@ -93,8 +93,13 @@ fn lines_left_by_a_server_that_had_recorded_the_end_are_read() {
     clock.advance(Duration::from_secs(20));
     world.start_idle();
     let change = Change::by_system("story", "a server killed before it read the last lines");
+    let crash = store::Crash {
+        exit_status: 9,
+        crash_count: 1,
+        error: None,
+    };
     world
-        .wait(world.store().crash_dyno(&change, dyno, 9, 1))
+        .wait(world.store().crash_dyno(&change, dyno, crash))
         .unwrap();
     world.restart();
     clock.advance(Duration::from_secs(1));

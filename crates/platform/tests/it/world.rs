@@ -34,6 +34,7 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) boot: Duration,
     pub(crate) boot_timeout: Duration,
+    pub(crate) cycle_every: Option<Duration>,
 }
 
 impl Default for Options {
@@ -43,6 +44,7 @@ impl Default for Options {
             seed: 0,
             boot: Duration::ZERO,
             boot_timeout: Duration::from_mins(1),
+            cycle_every: None,
         }
     }
 }
@@ -182,7 +184,8 @@ impl World {
             stop_grace: Duration::from_secs(30),
             concurrent_builds: 2,
             sizes: platform::sizes::Sizes::default(),
-            cycle_every: None,
+            cycle_every: self.options.cycle_every,
+            processors: 2,
             url_secret: [1; 32],
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use api::dynos::{Dyno, DynoRelease, DynoState, NewDyno};
+use api::dynos::{Dyno, DynoEvent, DynoRelease, DynoState, DynoUsage, NewDyno};
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
 use platform::{Platform, authorize::Action, dynos::Which, runs::Run};
@@ -29,6 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::delete(PATH, Action::Operate, restart_all),
         Route::get(ONE, Action::ReadApp, show),
         Route::delete(ONE, Action::Operate, restart_one),
+        Route::get("/apps/{app}/dynos/{dyno}/events", Action::ReadApp, events),
         Route::post(
             "/apps/{app}/dynos/{dyno}/actions/stop",
             Action::Operate,
@@ -59,7 +60,7 @@ async fn list(
     Wanted(range): Wanted,
 ) -> Result<Response, Refusal> {
     let rows = platform.dynos(app.id).await?.into_iter();
-    let bodies: Vec<Dyno> = rows.map(|row| body(&app, row, None)).collect();
+    let bodies: Vec<Dyno> = rows.map(|row| body(&platform, &app, row, None)).collect();
     Ok(range::list(
         &bodies,
         &range,
@@ -72,11 +73,24 @@ async fn show(
     Of(app): Of,
     Path(path): Path<DynoPath>,
 ) -> Result<Json<Dyno>, Refusal> {
-    Ok(Json(body(
-        &app,
-        platform.dyno(app.id, &path.dyno).await?,
-        None,
-    )))
+    let row = platform.dyno(app.id, &path.dyno).await?;
+    Ok(Json(body(&platform, &app, row, None)))
+}
+
+async fn events(
+    State(platform): State<Platform>,
+    Of(app): Of,
+    Path(path): Path<DynoPath>,
+) -> Result<Json<Vec<DynoEvent>>, Refusal> {
+    let events = platform.dyno_events(app.id, &path.dyno).await?.into_iter();
+    let bodies = events.map(|event| DynoEvent {
+        id: event.id,
+        created_at: event.at,
+        kind: event.kind,
+        cause: event.cause,
+        details: event.details,
+    });
+    Ok(Json(bodies.collect()))
 }
 
 async fn run(
@@ -97,7 +111,10 @@ async fn run(
     let (row, secret) = platform.run_dyno(&caller, app.id, run).await?;
     let rendezvous = &platform.settings().rendezvous;
     let attach_url = secret.map(|secret| format!("rendezvous://{rendezvous}/{secret}"));
-    Ok((StatusCode::CREATED, Json(body(&app, row, attach_url))))
+    Ok((
+        StatusCode::CREATED,
+        Json(body(&platform, &app, row, attach_url)),
+    ))
 }
 
 /// Values as text: clients send numbers for `COLUMNS` and `LINES`.
@@ -171,7 +188,13 @@ async fn stop_type(
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }
 
-fn body(app: &App, row: store::Dyno, attach_url: Option<String>) -> Dyno {
+fn body(platform: &Platform, app: &App, row: store::Dyno, attach_url: Option<String>) -> Dyno {
+    let usage = platform.dyno_usage(row.id);
+    let is_over_memory = usage.is_some_and(|usage| usage.is_over_memory);
+    let is_running = matches!(
+        row.state,
+        store::DynoState::Starting | store::DynoState::Up | store::DynoState::Idle
+    );
     Dyno {
         attach_url,
         command: row.command,
@@ -193,5 +216,15 @@ fn body(app: &App, row: store::Dyno, attach_url: Option<String>) -> Dyno {
         },
         process_type: row.process_type,
         updated_at: row.state_changed_at,
+        error: row
+            .error
+            .or_else(|| (is_running && is_over_memory).then(|| "R14".to_owned())),
+        usage: usage.filter(|_| is_running).map(|usage| DynoUsage {
+            at: usage.at,
+            memory_bytes: usage.memory_bytes,
+            memory_quota_bytes: usage.memory_quota_bytes,
+            disk_bytes: usage.disk_bytes,
+            disk_quota_bytes: usage.disk_quota_bytes,
+        }),
     }
 }

@@ -279,6 +279,7 @@ fn settings(directory: &std::path::Path) -> Settings {
         concurrent_builds: 1,
         sizes: platform::sizes::Sizes::default(),
         cycle_every: None,
+        processors: 2,
         url_secret: [9; 32],
     }
 }
