@@ -16,8 +16,8 @@ pub(crate) const MAX_TRIES: usize = 10;
 pub(crate) const MAX_REPEATS: usize = 2;
 /// Idle connections kept to one dyno by each thread.
 pub(crate) const MAX_IDLE_PER_BACKEND: usize = 128;
-/// Requests that wait for one booting app; H11 beyond.
-pub(crate) const MAX_WAITING_PER_APP: usize = 200;
+/// Requests that wait for one booting app, or one that is asleep; H11 beyond.
+pub(crate) const MAX_WAITING_PER_APP: usize = 2_000;
 /// Request line and headers together.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Connections the kernel holds ready for each listening socket.
@@ -82,6 +82,8 @@ pub struct Timeouts {
     pub rolling: Duration,
     /// For a booting app to answer: H20.
     pub boot: Duration,
+    /// For a dyno that may be asleep to say that it is awake: H19.
+    pub wake: Duration,
     /// For which a dyno that refused a connection is avoided.
     pub quarantine: Duration,
     /// After which an unused connection to a dyno is closed. Below the keep-alive of common app
@@ -93,6 +95,8 @@ pub struct Timeouts {
     pub drain: Duration,
     /// For all requests in flight when the router is asked to stop.
     pub stop: Duration,
+    /// Between two reports of what the apps had to do.
+    pub activity: Duration,
 }
 
 impl Default for Timeouts {
@@ -104,11 +108,13 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(30),
             rolling: Duration::from_secs(55),
             boot: Duration::from_mins(1),
+            wake: Duration::from_secs(10),
             quarantine: Duration::from_secs(5),
             upstream_idle: Duration::from_secs(4),
             upstream_idle_unrepeatable: Duration::from_secs(1),
             drain: Duration::from_secs(30),
             stop: Duration::from_secs(30),
+            activity: Duration::from_secs(2),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It must not touch a request. Routing goes on whatever happens here. Read [`Control::run`].
 
+mod told;
+
 use std::{
     collections::HashMap,
     fs, io,
@@ -11,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use api::ids::DynoId;
+use api::{
+    clock::Clock,
+    ids::{AppId, DynoId},
+};
 use tokio::{
     io::BufReader,
     net::{
@@ -19,11 +24,13 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
+use self::told::Told;
 use crate::{
-    feed::Addresses,
+    config::RouterConfig,
+    feed::{Addresses, PROTOCOL_WITH_SLEEP},
     run::Stop,
     saved,
     table::{Backend, Routes},
@@ -35,11 +42,14 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the thread needs.
 pub(crate) struct Control {
-    pub(crate) routes: Arc<Routes>,
-    pub(crate) saved: PathBuf,
-    pub(crate) addresses: Addresses,
+    routes: Arc<Routes>,
+    saved: PathBuf,
+    addresses: Addresses,
+    clock: Clock,
     /// See [`crate::Timeouts::drain`].
-    pub(crate) drain: Duration,
+    drain: Duration,
+    /// See [`crate::Timeouts::activity`].
+    activity: Duration,
     draining: Vec<Draining>,
 }
 
@@ -56,6 +66,8 @@ struct Server {
     writer: OwnedWriteHalf,
     /// What it was last told of each draining dyno.
     reported: HashMap<DynoId, u64>,
+    /// What it was told of sleep; `None` while it is not known to understand that.
+    told: Option<Told>,
 }
 
 /// Makes the socket, mode 0600, in place of one that a former router left.
@@ -74,17 +86,14 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Control {
-    pub(crate) fn new(
-        routes: Arc<Routes>,
-        saved: PathBuf,
-        addresses: Addresses,
-        drain: Duration,
-    ) -> Self {
+    pub(crate) fn new(routes: Arc<Routes>, addresses: Addresses, config: &RouterConfig) -> Self {
         Self {
             routes,
-            saved,
+            saved: config.routes.clone(),
             addresses,
-            drain,
+            clock: config.clock.clone(),
+            drain: config.timeouts.drain,
+            activity: config.timeouts.activity,
             draining: Vec::new(),
         }
     }
@@ -93,26 +102,29 @@ impl Control {
     pub(crate) async fn run(mut self, listener: UnixListener, mut stop: watch::Receiver<Stop>) {
         let mut server: Option<Server> = None;
         let routes = Arc::clone(&self.routes);
+        let mut activity: Interval = interval(self.activity);
+        activity.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let told = tokio::select! {
                 _ = stop.wait_for(|stop| *stop != Stop::No) => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => server = self.greet(stream).await,
-                    Err(error) => tracing::warn!(%error, "cannot accept the server"),
-                },
-                message = next_message(&mut server) => {
-                    if let Err(error) = self.hear(&mut server, message).await {
-                        tracing::warn!(%error, "the connection to the server broke");
-                        server = None;
+                accepted = listener.accept() => {
+                    match accepted {
+                        Ok((stream, _)) => server = self.greet(stream).await,
+                        Err(error) => tracing::warn!(%error, "cannot accept the server"),
                     }
+                    Ok(())
                 }
-                () = routes.wait_retired_ended() => {
-                    if let Err(error) = self.report(server.as_mut()).await {
-                        tracing::warn!(%error, "the connection to the server broke");
-                        server = None;
-                    }
+                message = next_message(&mut server) => self.hear(&mut server, message).await,
+                () = routes.wait_news() => self.report(server.as_mut()).await,
+                _ = activity.tick() => self.report_activity(server.as_mut()).await,
+                () = next_deadline(&self.draining) => {
+                    self.cut_overdue();
+                    Ok(())
                 }
-                () = next_deadline(&self.draining) => self.cut_overdue(),
+            };
+            if let Err(error) = told {
+                tracing::warn!(%error, "the connection to the server broke");
+                server = None;
             }
         }
     }
@@ -128,6 +140,7 @@ impl Control {
             messages,
             writer,
             reported: HashMap::new(),
+            told: None,
         };
         let hello = FromRouter::Hello {
             protocol: PROTOCOL,
@@ -149,15 +162,25 @@ impl Control {
         server: &mut Option<Server>,
         message: Result<Option<ToRouter>, WireError>,
     ) -> Result<(), WireError> {
-        let (Some(ToRouter::Routes(table)), Some(connected)) = (message?, server.as_mut()) else {
+        let (Some(message), Some(connected)) = (message?, server.as_mut()) else {
             tracing::info!("the server went away; serving on by its last table");
             *server = None;
             return Ok(());
         };
-        let version = table.version;
-        self.apply(&table);
-        self.report(Some(connected)).await?;
-        connected.tell(&FromRouter::Applied { version }).await
+        match message {
+            ToRouter::Hello { protocol } => {
+                tracing::debug!(protocol, "the server says hello");
+                connected.told = (protocol >= PROTOCOL_WITH_SLEEP)
+                    .then(|| Told::new(self.routes.started_at(self.clock.now())));
+                self.report_activity(server.as_mut()).await
+            }
+            ToRouter::Routes(table) => {
+                let version = table.version;
+                self.apply(&table);
+                self.report(Some(&mut *connected)).await?;
+                connected.tell(&FromRouter::Applied { version }).await
+            }
+        }
     }
 
     fn apply(&mut self, table: &RouteTable) {
@@ -173,11 +196,47 @@ impl Control {
         }
     }
 
-    /// Tells the server every count that changed since it was last told.
+    /// Tells the server what it does not know yet.
     async fn report(&mut self, server: Option<&mut Server>) -> Result<(), WireError> {
         self.draining
             .retain(|draining| draining.backend.in_flight() > 0);
         let Some(server) = server else { return Ok(()) };
+        self.report_draining(server).await?;
+        self.report_sleep(server).await
+    }
+
+    /// What may sleep, what was woken and what is called for.
+    async fn report_sleep(&self, server: &mut Server) -> Result<(), WireError> {
+        let Some(told) = &mut server.told else {
+            return Ok(());
+        };
+        let is_draining = |dyno| {
+            let mut backends = self.draining.iter().map(|draining| &draining.backend);
+            backends.any(|backend| backend.dyno == dyno && backend.in_flight() > 0)
+        };
+        for message in told.news(&self.routes.current(), is_draining) {
+            server.tell(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn report_activity(&self, server: Option<&mut Server>) -> Result<(), WireError> {
+        let Some(server) = server else { return Ok(()) };
+        let Some(told) = &mut server.told else {
+            return Ok(());
+        };
+        let mut draining: HashMap<AppId, u64> = HashMap::new();
+        for Draining { backend, .. } in &self.draining {
+            *draining.entry(backend.app).or_default() += backend.in_flight() as u64;
+        }
+        match told.activity(&self.routes.current(), &draining) {
+            Some(message) => server.tell(&message).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Every count that changed since it was last told.
+    async fn report_draining(&self, server: &mut Server) -> Result<(), WireError> {
         let table = self.routes.current();
         let mut counts: HashMap<DynoId, u64> = HashMap::new();
         for Draining { backend, .. } in &self.draining {

@@ -19,12 +19,16 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::wire::{FromRouter, MessageReader, RouteTable, ToRouter, WireError, write_message};
+use crate::wire::{
+    AppState, FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter, WireError, write_message,
+};
 
 /// Without a router for this long, nobody waits for it any more.
 const ROUTER_GRACE: Duration = Duration::from_secs(2);
 /// How long a router may take to greet.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first protocol that speaks of sleep.
+pub(crate) const PROTOCOL_WITH_SLEEP: u32 = 2;
 /// Notices kept for a receiver that lags behind.
 const NOTICES: usize = 4096;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
@@ -266,6 +270,7 @@ async fn follow(
         .await
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     let Some(FromRouter::Hello {
+        protocol,
         http_addr,
         https_addr,
         pid,
@@ -274,7 +279,7 @@ async fn follow(
     else {
         return Ok(());
     };
-    tracing::info!(pid, %http_addr, %https_addr, "the router is connected");
+    tracing::info!(pid, protocol, %http_addr, %https_addr, "the router is connected");
     told.view.send_replace(View {
         connected: Ok(()),
         sent: None,
@@ -293,7 +298,7 @@ async fn follow(
     };
     tokio::select! {
         heard = heard => heard,
-        sent = send_tables(writer, newest, &told.view) => sent,
+        sent = send_tables(writer, protocol, newest, &told.view) => sent,
     }
 }
 
@@ -315,7 +320,6 @@ impl Told {
 
 fn hear(view: &mut View, message: &FromRouter) {
     match *message {
-        FromRouter::Hello { .. } => {}
         FromRouter::Applied { version } => {
             if view
                 .sent
@@ -331,7 +335,8 @@ fn hear(view: &mut View, message: &FromRouter) {
         FromRouter::Drained { dyno } => {
             view.in_flight.remove(&dyno);
         }
-        FromRouter::Resting { .. }
+        FromRouter::Hello { .. }
+        | FromRouter::Resting { .. }
         | FromRouter::Woken { .. }
         | FromRouter::WakeApp { .. }
         | FromRouter::Activity { .. } => {}
@@ -341,15 +346,30 @@ fn hear(view: &mut View, message: &FromRouter) {
 /// Sends the newest table whenever the router has taken the one before.
 async fn send_tables(
     mut writer: impl AsyncWrite + Unpin,
+    protocol: u32,
     newest: &mut watch::Receiver<Option<Arc<Published>>>,
     view: &watch::Sender<View>,
 ) -> Result<(), WireError> {
     let mut answers = view.subscribe();
+    let knows_sleep = protocol >= PROTOCOL_WITH_SLEEP;
+    if knows_sleep {
+        let hello = ToRouter::Hello { protocol: PROTOCOL };
+        write_message(&mut writer, &hello).await?;
+    } else {
+        tracing::warn!(
+            protocol,
+            "the router is of an old release: no app can sleep"
+        );
+    }
     loop {
         let published = newest.borrow_and_update().clone();
         if let Some(published) = published {
             view.send_modify(|view| view.sent = Some(Arc::clone(&published)));
-            write_message(&mut writer, &ToRouter::Routes(published.table.clone())).await?;
+            let mut table = published.table.clone();
+            if !knows_sleep {
+                forget_sleep(&mut table);
+            }
+            write_message(&mut writer, &ToRouter::Routes(table)).await?;
             let is_taken = |view: &View| {
                 view.applied
                     .as_ref()
@@ -361,6 +381,18 @@ async fn send_tables(
         }
         if newest.changed().await.is_err() {
             return Ok(());
+        }
+    }
+}
+
+/// Says it in the words of protocol 1.
+fn forget_sleep(table: &mut RouteTable) {
+    for app in &mut table.apps {
+        if app.state == AppState::Asleep {
+            app.state = AppState::Booting;
+        }
+        for backend in &mut app.backends {
+            backend.sleep = None;
         }
     }
 }

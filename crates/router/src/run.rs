@@ -210,8 +210,7 @@ impl Router {
                 source,
             })?
         };
-        let drain = config.timeouts.drain;
-        let control = Control::new(routes, config.routes.clone(), self.addresses, drain);
+        let control = Control::new(routes, self.addresses, &config);
         self.spawn("control".to_owned(), ended, move || {
             runtime.block_on(control.run(listener, stop));
         })

@@ -2,7 +2,13 @@
 //! carry their counters over from table to table.
 //!
 //! It must not know sockets. The order of writes in [`Routes::apply`] and [`Backend::lease`] is
-//! what makes "drained" true: read both together.
+//! what makes "drained" and "resting" true: read both together, then [`rest`].
+
+mod activity;
+mod app;
+mod backend;
+mod rest;
+mod waiting;
 
 use std::{
     cell::RefCell,
@@ -10,21 +16,26 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use api::{
+    clock::Time,
     ids::{AppId, DynoId},
-    names::DynoName,
 };
-use rand::Rng;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
+use self::activity::{Activity, millis};
+pub(crate) use self::{
+    app::{App, NoLease},
+    backend::{Backend, Lease},
+    rest::{Duty, Standing, Wake},
+    waiting::Waiting,
+};
 use crate::wire::{self, AppState, RouteTable};
 
 /// The newest table, shared by all threads.
@@ -35,8 +46,8 @@ pub(crate) struct Routes {
     /// The same number where reading it costs nothing.
     fast_generation: AtomicU64,
     next_serial: AtomicU64,
-    /// Told whenever a request ends on a backend that left the table.
-    retired_ended: Arc<Notify>,
+    /// Told whenever the server may have something to learn: see [`Routes::wait_news`].
+    news: Arc<Notify>,
     started: Instant,
 }
 
@@ -47,50 +58,11 @@ pub(crate) struct Table {
     pub(crate) version: u64,
     hosts: HashMap<String, Arc<App>>,
     apps: HashMap<AppId, Arc<App>>,
+    /// The backends with a ticket.
+    pub(crate) sleepers: Vec<Arc<Backend>>,
+    /// The apps that are [`AppState::Asleep`].
+    pub(crate) asleep: Vec<Arc<App>>,
     backends: HashMap<(DynoId, SocketAddr), Arc<Backend>>,
-}
-
-/// One app behind its hosts.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) id: AppId,
-    pub(crate) state: AppState,
-    backends: Vec<Arc<Backend>>,
-    /// Requests that wait for it to boot.
-    waiting: Arc<AtomicUsize>,
-}
-
-/// A web dyno and what is going on with it.
-#[derive(Debug)]
-pub(crate) struct Backend {
-    pub(crate) dyno: DynoId,
-    pub(crate) name: DynoName,
-    pub(crate) address: SocketAddr,
-    /// Unlike dyno and address, never used twice.
-    pub(crate) serial: u64,
-    in_flight: AtomicUsize,
-    is_retired: AtomicBool,
-    /// Milliseconds after [`Routes::started`].
-    quarantined_until: AtomicU64,
-    cut: watch::Sender<bool>,
-    retired_ended: Arc<Notify>,
-}
-
-/// A request in flight on a backend; it ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Lease(Arc<Backend>);
-
-/// A request waiting for its app to boot; it stops waiting when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Waiting(Arc<AtomicUsize>);
-
-/// Why no backend could be leased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoLease {
-    /// All of them were tried.
-    NoneLeft,
-    /// The table is no longer the newest: look again.
-    Outdated,
 }
 
 /// One thread's look at the newest table.
@@ -107,13 +79,15 @@ impl Routes {
             generation: watch::Sender::new(0),
             fast_generation: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
-            retired_ended: Arc::new(Notify::new()),
+            news: Arc::new(Notify::new()),
             started: Instant::now(),
         }
     }
 
     /// Routes by this table from now on. Returns the backends that left: no request begins on one
-    /// after this, and [`Routes::wait_retired_ended`] tells when one of theirs has ended.
+    /// after this, and [`Routes::wait_news`] tells when one of theirs has ended.
+    ///
+    /// Must not be called on two threads at once.
     pub(crate) fn apply(&self, table: &RouteTable) -> Vec<Arc<Backend>> {
         let before = self.current();
         let after = Arc::new(self.build(table, &before));
@@ -127,7 +101,7 @@ impl Routes {
         let generation = self.fast_generation.fetch_add(1, Ordering::SeqCst) + 1;
         // Only now: a request that finds its backend retired looks again and finds the new table.
         for backend in &left {
-            backend.is_retired.store(true, Ordering::SeqCst);
+            backend.retire();
         }
         self.generation.send_replace(generation);
         left
@@ -142,9 +116,11 @@ impl Routes {
         self.generation.subscribe()
     }
 
-    /// Returns when a request has ended on a backend outside the table. Safe to drop.
-    pub(crate) async fn wait_retired_ended(&self) {
-        self.retired_ended.notified().await;
+    /// Returns when a request has ended on a backend outside the table, or the last one on a
+    /// backend with a ticket; when a wake is over; when a request waits for an app that is asleep.
+    /// Safe to drop.
+    pub(crate) async fn wait_news(&self) {
+        self.news.notified().await;
     }
 
     fn build(&self, table: &RouteTable, before: &Table) -> Table {
@@ -153,56 +129,66 @@ impl Routes {
             ..Table::default()
         };
         for routes in &table.apps {
-            let backends = routes
-                .backends
-                .iter()
-                .map(|backend| {
-                    let live = self.carry_over(backend, before);
-                    after
-                        .backends
-                        .insert((live.dyno, live.address), Arc::clone(&live));
-                    live
-                })
-                .collect();
-            let waiting = before
-                .apps
-                .get(&routes.app)
-                .map(|app| Arc::clone(&app.waiting));
-            let app = Arc::new(App {
-                id: routes.app,
-                state: routes.state,
-                backends,
-                waiting: waiting.unwrap_or_default(),
-            });
+            let app = Arc::new(self.build_app(routes, before));
+            for (live, told) in app.backends.iter().zip(&routes.backends) {
+                after
+                    .backends
+                    .insert((live.dyno, live.address), Arc::clone(live));
+                if told.sleep.is_some() {
+                    after.sleepers.push(Arc::clone(live));
+                }
+            }
             for host in &routes.hosts {
                 after
                     .hosts
                     .insert(host.to_ascii_lowercase(), Arc::clone(&app));
+            }
+            if app.state == AppState::Asleep {
+                after.asleep.push(Arc::clone(&app));
             }
             after.apps.insert(routes.app, app);
         }
         after
     }
 
-    fn carry_over(&self, backend: &wire::Backend, before: &Table) -> Arc<Backend> {
-        if let Some(live) = before.backends.get(&(backend.dyno, backend.address)) {
-            return Arc::clone(live);
+    fn build_app(&self, routes: &wire::AppRoutes, before: &Table) -> App {
+        let former = before.apps.get(&routes.app);
+        let activity = former.map_or_else(
+            || Arc::new(Activity::new(self.started)),
+            |app| Arc::clone(&app.activity),
+        );
+        let queue = former.map_or_else(Arc::default, |app| Arc::clone(&app.queue));
+        if former.is_some_and(|app| app.state != AppState::Asleep) {
+            queue.forget_call();
         }
-        Arc::new(Backend {
-            dyno: backend.dyno,
-            name: backend.name.clone(),
-            address: backend.address,
-            serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
-            in_flight: AtomicUsize::new(0),
-            is_retired: AtomicBool::new(false),
-            quarantined_until: AtomicU64::new(0),
-            cut: watch::Sender::new(false),
-            retired_ended: Arc::clone(&self.retired_ended),
-        })
+        let carry_over = |backend: &wire::Backend| {
+            let live = match before.backends.get(&(backend.dyno, backend.address)) {
+                Some(live) => Arc::clone(live),
+                None => Arc::new(Backend::new(routes.app, backend, self, &activity)),
+            };
+            // Before anybody looks whether a request is in flight on it.
+            live.rest.tell(backend.sleep.as_ref());
+            live
+        };
+        App {
+            id: routes.app,
+            state: routes.state,
+            backends: routes.backends.iter().map(carry_over).collect(),
+            may_sleep: routes.backends.iter().any(|at| at.sleep.is_some()),
+            queue,
+            activity,
+        }
     }
 
+    /// When the router started, if it is `now` now: what [`Activity`] counts from.
+    pub(crate) fn started_at(&self, now: Time) -> Time {
+        let elapsed = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        Time::from_micros(now.as_micros().saturating_sub(elapsed))
+    }
+
+    /// Milliseconds since the router started.
     fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.started.elapsed())
     }
 }
 
@@ -220,135 +206,13 @@ impl Table {
             .collect()
     }
 
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.apps.values()
+    }
+
     /// Whether requests may reach the dyno.
     pub(crate) fn has_dyno(&self, dyno: DynoId) -> bool {
         self.backends.keys().any(|(named, _)| *named == dyno)
-    }
-}
-
-impl App {
-    /// Begins a request on the less busy of two random backends, not one of `tried`, and one in
-    /// quarantine only when there is no other.
-    pub(crate) fn lease(&self, routes: &Routes, tried: &[u64]) -> Result<Lease, NoLease> {
-        let now_ms = routes.elapsed_ms();
-        let untried = || {
-            self.backends
-                .iter()
-                .filter(|backend| !tried.contains(&backend.serial))
-        };
-        let healthy = || untried().filter(|backend| !backend.is_quarantined(now_ms));
-        let choice = match healthy().count() {
-            0 => less_busy(untried().count(), |index| untried().nth(index)),
-            count => less_busy(count, |index| healthy().nth(index)),
-        };
-        choice
-            .ok_or(NoLease::NoneLeft)?
-            .lease()
-            .ok_or(NoLease::Outdated)
-    }
-
-    /// Whether it names any backend at all.
-    pub(crate) fn has_backends(&self) -> bool {
-        !self.backends.is_empty()
-    }
-
-    /// Queues a request; `None` when `limit` requests wait already.
-    pub(crate) fn wait(&self, limit: usize) -> Option<Waiting> {
-        let waiting = Waiting(Arc::clone(&self.waiting));
-        (waiting.0.fetch_add(1, Ordering::Relaxed) < limit).then_some(waiting)
-    }
-}
-
-/// Power of two choices among `count` backends.
-fn less_busy<'a>(
-    count: usize,
-    nth: impl Fn(usize) -> Option<&'a Arc<Backend>>,
-) -> Option<&'a Arc<Backend>> {
-    if count < 2 {
-        return nth(0);
-    }
-    let mut rng = rand::rng();
-    let first = rng.random_range(0..count);
-    let second = (first + rng.random_range(1..count)) % count;
-    let (first, second) = (nth(first)?, nth(second)?);
-    Some(if second.in_flight() < first.in_flight() {
-        second
-    } else {
-        first
-    })
-}
-
-impl Backend {
-    /// Requests and upgraded connections in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
-    }
-
-    /// Avoids it for a while.
-    pub(crate) fn quarantine(&self, routes: &Routes, duration: Duration) {
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = routes.elapsed_ms().saturating_add(duration_ms);
-        self.quarantined_until.store(until_ms, Ordering::Relaxed);
-    }
-
-    /// Ends whatever is still in flight.
-    pub(crate) fn cut(&self) {
-        self.cut.send_replace(true);
-    }
-
-    /// Whether that has happened.
-    pub(crate) fn is_cut(&self) -> bool {
-        *self.cut.borrow()
-    }
-
-    /// Returns when [`Backend::cut`] is called. Safe to drop.
-    pub(crate) fn wait_cut(&self) -> impl Future<Output = ()> + 'static {
-        let mut cut = self.cut.subscribe();
-        async move {
-            if cut.wait_for(|is_cut| *is_cut).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Whether it has left the table.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::SeqCst)
-    }
-
-    fn is_quarantined(&self, now_ms: u64) -> bool {
-        self.quarantined_until.load(Ordering::Relaxed) > now_ms
-    }
-
-    /// Counts a request in, unless the backend has left the table.
-    ///
-    /// Count first, then look: either we see that it is retired, or whoever retired it sees our
-    /// count.
-    fn lease(self: &Arc<Self>) -> Option<Lease> {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let lease = Lease(Arc::clone(self));
-        (!self.is_retired()).then_some(lease)
-    }
-}
-
-impl Lease {
-    pub(crate) fn backend(&self) -> &Arc<Backend> {
-        &self.0
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if self.0.is_retired() {
-            self.0.retired_ended.notify_one();
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -373,6 +237,8 @@ impl LocalRoutes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn table(version: u64, ports: &[(DynoId, u16)]) -> RouteTable {

@@ -15,7 +15,8 @@ use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
-/// The version of this protocol, said in [`FromRouter::Hello`].
+/// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2
+/// there is sleep; before, the server said no hello.
 pub const PROTOCOL: u32 = 2;
 
 /// The longest message either side accepts, in bytes: far above 100 000 routes.
@@ -97,6 +98,12 @@ pub struct SleepTicket {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum ToRouter {
+    /// The answer to [`FromRouter::Hello`] if that named protocol 2 or above: from now on the
+    /// router speaks of sleep.
+    Hello {
+        /// See [`PROTOCOL`].
+        protocol: u32,
+    },
     /// Serve by this table from now on.
     Routes(RouteTable),
 }
@@ -144,7 +151,8 @@ pub enum FromRouter {
         /// [`SleepTicket::ticket`]
         ticket: u64,
     },
-    /// A request woke a dyno; its ticket is used up.
+    /// A request woke a dyno; its ticket is used up. Said again on a new connection as long as the
+    /// table names the ticket.
     Woken {
         /// The dyno.
         dyno: DynoId,
@@ -154,7 +162,8 @@ pub enum FromRouter {
         cause: String,
     },
     /// A request waits for an app that is [`AppState::Asleep`]. Sent once for each time that the
-    /// app is told to be asleep, and again on a new connection while requests wait.
+    /// app is told to be asleep, again on a new connection while requests wait, and again when all
+    /// that waited are gone and another one comes.
     WakeApp {
         /// The app.
         app: AppId,
@@ -162,7 +171,7 @@ pub enum FromRouter {
         cause: String,
     },
     /// What apps had to do lately: sent every few seconds for those where it changed, and for all
-    /// on a new connection.
+    /// on a new connection. Apps that had no request since the router started are left out.
     Activity {
         /// In any order.
         apps: Vec<AppActivity>,
@@ -174,7 +183,7 @@ pub enum FromRouter {
 pub struct AppActivity {
     /// The app.
     pub app: AppId,
-    /// When its last request began or ended, whichever is later.
+    /// When its last request began or ended, whichever is later, to a tenth of a second.
     pub last_request_at: Time,
     /// Requests and upgraded connections in flight.
     pub in_flight: u64,

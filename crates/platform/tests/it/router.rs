@@ -135,7 +135,9 @@ async fn serve(server: UnixStream, memory: Arc<Memory>) -> Option<()> {
     loop {
         tokio::select! {
             message = messages.next() => {
-                let ToRouter::Routes(table) = message.ok()??;
+                let ToRouter::Routes(table) = message.ok()?? else {
+                    continue;
+                };
                 let version = table.version;
                 let served = table.apps.iter().flat_map(|app| &app.backends);
                 let served: BTreeSet<DynoId> = served.map(|backend| backend.dyno).collect();

@@ -17,6 +17,7 @@ use super::{
     head::Head,
     headers,
     upstream::{self, Connection},
+    wake,
 };
 use crate::{
     codes::Code,
@@ -134,10 +135,17 @@ impl Attempt {
             let lease = self.place().await?;
             let backend = lease.backend();
             exchange.trying(backend);
+            let woken = match self.wake(&lease).await {
+                Ok(woken) => woken,
+                Err(code) => {
+                    self.pass_over(&lease, code);
+                    continue;
+                }
+            };
             if !self.needs_fresh
                 && let Some(connection) = self.lane.pool.check_out(backend, self.max_idle())
             {
-                exchange.connected(Duration::ZERO);
+                exchange.connected(woken);
                 return Ok(Placed {
                     connection,
                     lease,
@@ -147,21 +155,36 @@ impl Attempt {
             let began = Instant::now();
             match upstream::connect(backend, self.lane.timeouts.connect).await {
                 Ok(connection) => {
-                    exchange.connected(began.elapsed());
+                    exchange.connected(woken + began.elapsed());
                     return Ok(Placed {
                         connection,
                         lease,
                         is_kept: false,
                     });
                 }
-                Err(code) => {
-                    backend.quarantine(&self.lane.routes.shared, self.lane.timeouts.quarantine);
-                    self.tried.push(backend.serial);
-                    self.refused = Some(code);
-                }
+                Err(code) => self.pass_over(&lease, code),
             }
         }
         Err(self.refused.unwrap_or(Code::H21))
+    }
+
+    /// Wakes the dyno if it may be asleep. Returns how long that took.
+    async fn wake(&self, lease: &Lease) -> Result<Duration, Code> {
+        if !lease.backend().rest.is_due() {
+            return Ok(Duration::ZERO);
+        }
+        let began = Instant::now();
+        // Boxed, since few requests need it and all would carry its state.
+        Box::pin(wake::wake(&self.lane, lease, &self.head)).await?;
+        Ok(began.elapsed())
+    }
+
+    /// It cannot be reached: another dyno, for all requests and a while.
+    fn pass_over(&mut self, lease: &Lease, code: Code) {
+        let backend = lease.backend();
+        backend.quarantine(&self.lane.routes.shared, self.lane.timeouts.quarantine);
+        self.tried.push(backend.serial);
+        self.refused = Some(code);
     }
 
     fn max_idle(&self) -> Duration {
@@ -173,7 +196,7 @@ impl Attempt {
         }
     }
 
-    /// A dyno for the request; waits for one while the app boots.
+    /// A dyno for the request; waits for one while the app boots, and calls for one that is asleep.
     async fn place(&self) -> Result<Lease, Code> {
         let mut queued = None;
         loop {
@@ -184,6 +207,7 @@ impl Attempt {
                 // Look once more after subscribing, so that no change is missed.
                 None => queued = Some((self.lane.routes.shared.changes(), self.queue()?)),
                 Some((changes, _)) => {
+                    self.call();
                     if timeout_at(self.boot_deadline, changes.changed())
                         .await
                         .is_err()
@@ -221,6 +245,15 @@ impl Attempt {
         let table = self.lane.routes.table();
         let app = table.find(&self.head.host).ok_or(Code::H99)?;
         app.wait(MAX_WAITING_PER_APP).ok_or(Code::H11)
+    }
+
+    /// Has an app woken that is asleep. A request that waits calls after each change: the app may
+    /// have fallen asleep again.
+    fn call(&self) {
+        let routes = &self.lane.routes;
+        if let Some(app) = routes.table().find(&self.head.host) {
+            app.call(&routes.shared, || wake::cause(&self.head));
+        }
     }
 
     async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {

@@ -10,6 +10,7 @@ mod head;
 mod headers;
 mod tunnel;
 mod upstream;
+mod wake;
 
 use std::rc::Rc;
 

@@ -105,6 +105,8 @@ async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
         pid: 1,
     };
     write_message(&mut writer, &hello).await.unwrap();
+    let greeting: Option<ToRouter> = within(messages.next()).await.unwrap();
+    assert_eq!(greeting, Some(ToRouter::Hello { protocol: PROTOCOL }));
     let backend = Backend {
         dyno: dyno.id,
         name: "web.1".parse().unwrap(),

@@ -217,7 +217,7 @@ async fn the_queue_of_a_booting_app_is_full() {
     let mut bench = Bench::new().await;
     bench.route(AppState::Booting, &[]).await;
     let address = bench.http();
-    let mut requests: JoinSet<_> = (0..201).map(|_| get(address, "/")).collect();
+    let mut requests: JoinSet<_> = (0..2_001).map(|_| get(address, "/")).collect();
     // All others wait, so that one comes first.
     let first = requests.join_next().await.unwrap().unwrap();
     assert!(first.contains("Code H11 "), "{first}");

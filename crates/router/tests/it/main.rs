@@ -6,6 +6,7 @@ mod failures;
 mod forwarding;
 mod https;
 mod repeating;
+mod sleep;
 mod strictness;
 mod support;
 mod switching;

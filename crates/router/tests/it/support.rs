@@ -21,6 +21,7 @@ use router::{
     feed::Wait,
     wire::{AccessRecord, AppRoutes, AppState, Backend, RouteTable},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -51,6 +52,7 @@ impl Bench {
 
     /// A router whose timeouts were changed.
     pub(crate) async fn with(adapt: impl FnOnce(&mut Timeouts)) -> Self {
+        raise_file_limit();
         let directory = tempfile::tempdir().unwrap();
         let mut config = RouterConfig::new(directory.path());
         config.http = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -145,6 +147,16 @@ impl Bench {
         }
         mask(&self.pending.pop_front().unwrap())
     }
+}
+
+/// Both ends of some thousand connections are in this process.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, most).unwrap();
 }
 
 /// Starting blocks until the router accepts requests.

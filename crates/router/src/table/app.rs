@@ -1,0 +1,104 @@
+//! An app as requests see it: its state, its backends, its queue.
+
+use std::sync::Arc;
+
+use api::ids::AppId;
+use rand::Rng;
+
+use super::{
+    Routes,
+    activity::Activity,
+    backend::{Backend, Lease},
+    waiting::{Queue, Waiting},
+};
+use crate::wire::AppState;
+
+/// One app behind its hosts.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) id: AppId,
+    pub(crate) state: AppState,
+    pub(super) backends: Vec<Arc<Backend>>,
+    /// Whether any of the backends has a ticket.
+    pub(super) may_sleep: bool,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// Why no backend could be leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoLease {
+    /// All of them were tried.
+    NoneLeft,
+    /// The table is no longer the newest: look again.
+    Outdated,
+}
+
+impl App {
+    /// Begins a request on the less busy of two random backends, not one of `tried`, and one in
+    /// quarantine only when there is no other. Backends that are awake come first; of those that
+    /// must be woken all requests take the same, so that one wake serves them.
+    pub(crate) fn lease(&self, routes: &Routes, tried: &[u64]) -> Result<Lease, NoLease> {
+        let now_ms = routes.elapsed_ms();
+        let untried = || {
+            self.backends
+                .iter()
+                .filter(|backend| !tried.contains(&backend.serial))
+        };
+        let healthy = || untried().filter(|backend| !backend.is_quarantined(now_ms));
+        let choice = if self.may_sleep {
+            less_busy(|| healthy().filter(|backend| !backend.rest.is_due()))
+                .or_else(|| healthy().next())
+        } else {
+            less_busy(healthy)
+        };
+        choice
+            .or_else(|| less_busy(untried))
+            .ok_or(NoLease::NoneLeft)?
+            .lease(now_ms)
+            .ok_or(NoLease::Outdated)
+    }
+
+    /// Whether it names any backend at all.
+    pub(crate) fn has_backends(&self) -> bool {
+        !self.backends.is_empty()
+    }
+
+    /// Queues a request; `None` when `limit` requests wait already.
+    pub(crate) fn wait(&self, limit: usize) -> Option<Waiting> {
+        self.activity.touch();
+        self.queue.join(limit)
+    }
+
+    /// Has the server told that a request waits for it, if it is asleep.
+    pub(crate) fn call(&self, routes: &Routes, cause: impl FnOnce() -> String) {
+        if self.state == AppState::Asleep && self.queue.call(cause) {
+            routes.news.notify_one();
+        }
+    }
+
+    /// Requests and upgraded connections in flight on its backends, and requests that wait.
+    pub(crate) fn in_flight(&self) -> usize {
+        let on_backends: usize = self.backends.iter().map(|at| at.in_flight()).sum();
+        on_backends + self.queue.count()
+    }
+}
+
+/// Power of two choices. What `among` yields may change from one call to the next.
+fn less_busy<'a, I>(among: impl Fn() -> I) -> Option<&'a Arc<Backend>>
+where
+    I: Iterator<Item = &'a Arc<Backend>>,
+{
+    let count = among().count();
+    if count < 2 {
+        return among().next();
+    }
+    let mut rng = rand::rng();
+    let first = rng.random_range(0..count);
+    let second = (first + rng.random_range(1..count)) % count;
+    match (among().nth(first), among().nth(second)) {
+        (Some(first), Some(second)) if second.in_flight() < first.in_flight() => Some(second),
+        (Some(one), _) | (None, Some(one)) => Some(one),
+        (None, None) => among().next(),
+    }
+}

@@ -1,0 +1,153 @@
+//! A web dyno with its counters, which outlive the tables that name it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::{
+    ids::{AppId, DynoId},
+    names::DynoName,
+};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    Routes,
+    activity::{Activity, millis},
+    rest::Rest,
+};
+use crate::wire;
+
+/// A web dyno and what is going on with it.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) app: AppId,
+    pub(crate) dyno: DynoId,
+    pub(crate) name: DynoName,
+    pub(crate) address: SocketAddr,
+    /// Unlike dyno and address, never used twice.
+    pub(crate) serial: u64,
+    pub(crate) rest: Rest,
+    in_flight: AtomicUsize,
+    is_retired: AtomicBool,
+    /// Milliseconds after [`Routes::started`].
+    quarantined_until: AtomicU64,
+    cut: watch::Sender<bool>,
+    activity: Arc<Activity>,
+    news: Arc<Notify>,
+}
+
+/// A request in flight on a backend; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease(Arc<Backend>);
+
+impl Backend {
+    pub(super) fn new(
+        app: AppId,
+        backend: &wire::Backend,
+        routes: &Routes,
+        activity: &Arc<Activity>,
+    ) -> Self {
+        Self {
+            app,
+            dyno: backend.dyno,
+            name: backend.name.clone(),
+            address: backend.address,
+            serial: routes.next_serial.fetch_add(1, Ordering::Relaxed),
+            rest: Rest::default(),
+            in_flight: AtomicUsize::new(0),
+            is_retired: AtomicBool::new(false),
+            quarantined_until: AtomicU64::new(0),
+            cut: watch::Sender::new(false),
+            activity: Arc::clone(activity),
+            news: Arc::clone(&routes.news),
+        }
+    }
+
+    /// Requests and upgraded connections in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Avoids it for a while.
+    pub(crate) fn quarantine(&self, routes: &Routes, duration: Duration) {
+        let until_ms = routes.elapsed_ms().saturating_add(millis(duration));
+        self.quarantined_until.store(until_ms, Ordering::Relaxed);
+    }
+
+    /// Ends whatever is still in flight.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn is_cut(&self) -> bool {
+        *self.cut.borrow()
+    }
+
+    /// Returns when [`Backend::cut`] is called. Safe to drop.
+    pub(crate) fn wait_cut(&self) -> impl Future<Output = ()> + 'static {
+        let mut cut = self.cut.subscribe();
+        async move {
+            if cut.wait_for(|is_cut| *is_cut).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether it has left the table.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_quarantined(&self, now_ms: u64) -> bool {
+        self.quarantined_until.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// The server may want to know what became of it.
+    pub(super) fn tell_news(&self) {
+        self.news.notify_one();
+    }
+
+    /// Counts a request in, unless the backend has left the table.
+    ///
+    /// Count first, then look: either we see that it is retired, or whoever retired it sees our
+    /// count. The same holds for [`Rest::is_due`], which is looked at with the lease in hand.
+    pub(super) fn lease(self: &Arc<Self>, now_ms: u64) -> Option<Lease> {
+        self.activity.touch_at(now_ms);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let lease = Lease(Arc::clone(self));
+        (!self.is_retired()).then_some(lease)
+    }
+}
+
+impl Lease {
+    pub(crate) fn backend(&self) -> &Arc<Backend> {
+        &self.0
+    }
+
+    /// One more in flight beside this one.
+    pub(super) fn another(&self) -> Self {
+        self.0.in_flight.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Who sees that nothing is in flight sees when the last request ended.
+        self.0.activity.touch();
+        let before = self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.0.is_retired() || (before == 1 && self.0.rest.is_due()) {
+            self.0.tell_news();
+        }
+    }
+}
