@@ -32,6 +32,7 @@ pub mod references;
 pub mod regions;
 pub mod releases;
 pub mod rfc3339;
+pub mod sleep;
 pub mod slugs;
 pub mod sources;
 pub mod stacks;

@@ -88,3 +88,13 @@ pub fn source_blob(source: impl Display, secret: &str) -> String {
 pub fn slug_blob(slug: impl Display, secret: &str) -> String {
     format!("/slugs/{slug}/{secret}")
 }
+
+/// `/apps/{app}/sleep`.
+pub fn sleep(app: impl Display) -> String {
+    format!("/apps/{app}/sleep")
+}
+
+/// `/apps/{app}/sleep/actions/{action}`: `now` or `wake`.
+pub fn sleep_action(app: impl Display, action: impl Display) -> String {
+    format!("/apps/{app}/sleep/actions/{action}")
+}

@@ -3,7 +3,7 @@
 use api::ids::{AppId, DynoId};
 use logs::LogSource;
 use serde_json::json;
-use store::{Change, Dyno, DynoKind, Event, NewDyno, NewEvent};
+use store::{Change, Dyno, DynoKind, Event, NewDyno, NewEvent, StoreError};
 
 use crate::{
     Caller, Platform,
@@ -27,10 +27,12 @@ pub enum Which {
 }
 
 impl Platform {
-    /// The app's dynos that run or should, oldest first; retired ones are left out.
+    /// The app's dynos that run or should, oldest first; retired ones are left out. Of an app that
+    /// was stopped for want of requests these are the ones that a request will start, as idle.
     pub async fn dynos(&self, app: AppId) -> Result<Vec<Dyno>> {
         let mut dynos = self.store.dynos(app).await?;
         dynos.retain(|dyno| !dyno.is_retired);
+        dynos.extend(self.sleeping_dynos(app, &dynos).await?);
         dynos.sort_by_key(|dyno| dyno.id);
         Ok(dynos)
     }
@@ -196,7 +198,11 @@ impl Platform {
 
     async fn end_dyno(&self, caller: &Caller, dyno: &Dyno) -> Result<()> {
         if dyno.kind == DynoKind::Formation {
-            self.store.retire_dyno(&caller.change(), dyno.id).await?;
+            match self.store.retire_dyno(&caller.change(), dyno.id).await {
+                // Of an app that was stopped for want of requests.
+                Err(StoreError::NotFound { .. }) => {}
+                retired => drop(retired?),
+            }
         } else {
             let (engine, grace, id) = (
                 std::sync::Arc::clone(&self.engine),

@@ -33,6 +33,7 @@ pub mod rendezvous;
 pub mod runs;
 pub mod settings;
 pub mod sizes;
+pub mod sleep;
 pub mod slugs;
 pub mod sources;
 pub mod stacks;
@@ -52,7 +53,7 @@ use crate::{
     claims::{Claims, Watches},
     nudges::Nudges,
     outputs::Outputs,
-    reconcile::{routes::RouteBook, usage::Usages},
+    reconcile::{routes::RouteBook, sleep::SleepBook, usage::Usages},
     rendezvous::Rendezvous,
 };
 pub use crate::{
@@ -80,6 +81,7 @@ pub struct Platform {
     /// Dynos that somebody is stopping.
     pub(crate) stopping: Claims,
     pub(crate) route_book: Arc<RouteBook>,
+    pub(crate) sleep_book: Arc<SleepBook>,
     pub(crate) running_builds: Builds,
     pub(crate) rendezvous: Rendezvous,
     /// Held for reading while a one-off dyno is between its row and the engine.
@@ -111,6 +113,7 @@ impl Platform {
         let (nudges, due) = Nudges::new();
         let outputs = Outputs::open(settings.outputs_dir.clone())?;
         let route_book = Arc::new(RouteBook::new(rooms.clock.now()));
+        let sleep_book = Arc::new(SleepBook::new(rooms.clock.now()));
         Ok(Self {
             store: rooms.store,
             engine: rooms.engine,
@@ -125,6 +128,7 @@ impl Platform {
             usages: Usages::default(),
             stopping: Claims::default(),
             route_book,
+            sleep_book,
             running_builds: Builds::default(),
             rendezvous: Rendezvous::default(),
             runs_starting: Arc::default(),

@@ -74,6 +74,7 @@ struct Published {
 struct View {
     /// `Err` holds since when no router is connected.
     connected: Result<(), Instant>,
+    connections: u64,
     sent: Option<Arc<Published>>,
     applied: Option<Arc<Published>>,
     in_flight: HashMap<DynoId, u64>,
@@ -103,6 +104,7 @@ impl Feed {
         let (newest, newest_receiver) = watch::channel(None);
         let (view_sender, view) = watch::channel(View {
             connected: Err(Instant::now()),
+            connections: 0,
             sent: None,
             applied: None,
             in_flight: HashMap::new(),
@@ -177,6 +179,11 @@ impl Feed {
             .connected
             .is_err_and(|since| since.elapsed() >= ROUTER_GRACE);
         given_up || view.has_drained(dyno, version)
+    }
+
+    /// How often a router has connected: what was heard before the last time may be outdated.
+    pub fn connections(&self) -> u64 {
+        self.view.borrow().connections
     }
 
     /// Whether a router is connected.
@@ -280,8 +287,10 @@ async fn follow(
         return Ok(());
     };
     tracing::info!(pid, protocol, %http_addr, %https_addr, "the router is connected");
+    let connections = told.view.borrow().connections + 1;
     told.view.send_replace(View {
         connected: Ok(()),
+        connections,
         sent: None,
         applied: None,
         in_flight: HashMap::new(),

@@ -21,6 +21,7 @@ use crate::{
     log_sessions::{LogSession, NewLogSession},
     paths,
     releases::{NewRelease, Release},
+    sleep::{Sleep, SleepUpdate},
     sources::Source,
 };
 
@@ -202,6 +203,33 @@ impl Client {
             .call(Method::DELETE, &paths::dynos(app), NO_BODY)
             .await?;
         Ok(())
+    }
+
+    /// When an app sleeps, and whether it does.
+    pub async fn sleep(&self, app: &str) -> Result<Sleep, ClientError> {
+        self.call(Method::GET, &paths::sleep(app), NO_BODY).await
+    }
+
+    /// Changes when an app sleeps.
+    pub async fn update_sleep(
+        &self,
+        app: &str,
+        update: &SleepUpdate,
+    ) -> Result<Sleep, ClientError> {
+        self.call(Method::PATCH, &paths::sleep(app), Some(update))
+            .await
+    }
+
+    /// Lets an app fall asleep as soon as none of its requests is in flight.
+    pub async fn put_to_sleep(&self, app: &str) -> Result<Sleep, ClientError> {
+        self.call(Method::POST, &paths::sleep_action(app, "now"), NO_BODY)
+            .await
+    }
+
+    /// Wakes an app.
+    pub async fn wake(&self, app: &str) -> Result<Sleep, ClientError> {
+        self.call(Method::POST, &paths::sleep_action(app, "wake"), NO_BODY)
+            .await
     }
 
     /// Every domain of an app.

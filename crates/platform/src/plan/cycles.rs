@@ -18,6 +18,10 @@ pub(super) fn plan(app: &AppState, now: Time, plan: &mut Plan) {
     let (Some(every), Some(current), None) = (app.cycle_every, &app.current, &app.pending) else {
         return;
     };
+    if !app.sleep.is_awake() {
+        // It is not woken for this; it has another look when it wakes.
+        return;
+    }
     for process_type in current.process_types.keys() {
         if is_changing(app, process_type) {
             // Whatever changes ends with a nudge, and then it is looked at again.

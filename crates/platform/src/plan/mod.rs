@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a database or an engine; `reconcile` gathers an [`AppState`],
 //! calls [`plan`] and performs the [`Step`]s. Read [`AppState`] first, then [`dynos`] (which dynos
 //! to start, replace and stop), [`releases`] (when a release goes live or fails) and [`routes`].
+//! Before all of these, [`sleep`] says whether the app shall fall asleep or wake.
 
 mod cycles;
 pub mod dynos;
@@ -11,6 +12,7 @@ pub mod releases;
 pub mod routes;
 #[cfg(test)]
 mod simulation;
+pub mod sleep;
 #[cfg(test)]
 mod tests;
 pub mod usage;
@@ -20,8 +22,10 @@ use std::{collections::BTreeMap, time::Duration};
 use api::{
     clock::Time,
     ids::{DynoId, ReleaseId},
-    names::{AppName, ProcessType},
+    names::{AppName, DynoName, ProcessType},
 };
+
+use self::sleep::SleepView;
 
 /// One app: what is wanted and what is there.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct AppState {
     pub boots_at_once: usize,
     /// How long a dyno lives before it is replaced, if not for ever.
     pub cycle_every: Option<Duration>,
+    /// Whether it sleeps.
+    pub sleep: SleepView,
 }
 
 /// A release as the planner sees it.
@@ -221,8 +227,17 @@ impl Boots {
 }
 
 impl AppState {
-    /// Dynos wanted of a process type: as the formation says, else one web dyno and no others.
+    /// Dynos wanted of a process type now: none while the app is stopped for want of requests.
     fn quantity(&self, process_type: &ProcessType) -> u32 {
+        if self.sleep.is_stopped() {
+            0
+        } else {
+            self.wanted(process_type)
+        }
+    }
+
+    /// Dynos of a process type: as the formation says, else one web dyno and no others.
+    fn wanted(&self, process_type: &ProcessType) -> u32 {
         if process_type.is_release() {
             return 0;
         }
@@ -230,6 +245,14 @@ impl AppState {
             || u32::from(process_type.is_web()),
             |formation| formation.quantity,
         )
+    }
+
+    /// The places of the serving release's formation, also of an app that is stopped.
+    pub(crate) fn slots(&self) -> Vec<DynoName> {
+        let types = self.current.iter().flat_map(|at| at.process_types.keys());
+        types
+            .flat_map(|kind| (1..=self.wanted(kind)).map(|number| DynoName::new(kind, number)))
+            .collect()
     }
 
     /// The size wanted for a process type.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use api::ids::{AppId, DynoId};
-use router::wire::{AppRoutes, AppState as Answer, Backend};
+use router::wire::{AppRoutes, AppState as Answer, Backend, SleepTicket};
 
 use super::{AppState, DynoView, Stage};
 
@@ -31,7 +31,7 @@ pub fn routes(
                 dyno: dyno.id,
                 name: api::names::DynoName::new(&dyno.process_type, dyno.number),
                 address: address(dyno.id)?,
-                sleep: None,
+                sleep: ticket(app, dyno.id),
             })
         })
         .collect();
@@ -44,10 +44,18 @@ pub fn routes(
     }
 }
 
+fn ticket(app: &AppState, dyno: DynoId) -> Option<SleepTicket> {
+    app.sleep.ticket(dyno).map(|(ticket, socket)| SleepTicket {
+        ticket,
+        socket,
+        wake_line: engine::wake_line(ticket),
+    })
+}
+
 /// Web dynos that take requests: those of the serving release, or while none of them answers,
 /// those of an older one that still do.
 fn answering(app: &AppState) -> Vec<&DynoView> {
-    let Some(current) = &app.current else {
+    let Some(current) = app.current.as_ref().filter(|_| !app.sleep.is_stopped()) else {
         return Vec::new();
     };
     let up = |dyno: &&DynoView| {
@@ -73,6 +81,9 @@ fn answering(app: &AppState) -> Vec<&DynoView> {
 fn answer(inputs: &RouteInputs, app: &AppState, has_backends: bool) -> Answer {
     if inputs.is_in_maintenance {
         return Answer::Maintenance;
+    }
+    if app.sleep.is_stopped() {
+        return Answer::Asleep;
     }
     if has_backends {
         return Answer::Serving;
@@ -113,7 +124,7 @@ mod tests {
     use api::{clock::Time, ids::ReleaseId, names::ProcessType};
 
     use super::*;
-    use crate::plan::{FormationView, ReleaseView};
+    use crate::plan::{FormationView, ReleaseView, sleep::SleepView};
 
     fn web() -> ProcessType {
         "web".parse().unwrap()
@@ -143,6 +154,7 @@ mod tests {
             boot_timeout: Duration::from_mins(1),
             boots_at_once: 2,
             cycle_every: None,
+            sleep: SleepView::awake(AppId::new()),
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) fn app(current: Option<&ReleaseView>, pending: Option<&ReleaseView>) 
         boot_timeout: BOOT,
         boots_at_once: 2,
         cycle_every: None,
+        sleep: SleepView::awake(api::ids::AppId::new()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{ids::AppId, names::ProcessType};
 use store::{App, Release, StoreError};
 
-use super::{gone, observe, perform, routes};
+use super::{gone, observe, perform, routes, sleep};
 use crate::{
     Platform,
     error::Result,
@@ -19,7 +19,10 @@ pub(crate) async fn pass(platform: &Platform, id: AppId) -> Result<()> {
         Err(StoreError::NotFound { .. }) => return gone::clear_away(platform, id).await,
         Err(error) => return Err(error.into()),
     };
-    let state = gather(platform, &app).await?;
+    let mut state = gather(platform, &app).await?;
+    if sleep::tend(platform, &app, &state).await? {
+        state = gather(platform, &app).await?;
+    }
     routes::publish(platform, &app, &state).await?;
     let now = platform.clock.now();
     let plan = plan::plan(&state, now);
@@ -66,12 +69,14 @@ pub(crate) async fn gather(platform: &Platform, app: &App) -> Result<AppState> {
         .collect();
     let wanted: u32 = formation.values().map(|row| row.quantity).sum();
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let dynos = observe::dynos(platform, app).await?;
     Ok(AppState {
         name: app.name.clone(),
         current,
         pending,
+        sleep: sleep::view(platform, app, &formation).await?,
         formation,
-        dynos: observe::dynos(platform, app).await?,
+        dynos,
         boot_timeout: platform.settings.boot_timeout,
         boots_at_once: plan::boots_at_once(platform.settings.processors, wanted),
         cycle_every: platform.settings.cycle_every,

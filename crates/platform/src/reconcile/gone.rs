@@ -21,6 +21,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Does what can be done now; removed dynos nudge the app. The builder sees to build dynos.
 pub(super) async fn clear_away(platform: &Platform, app: AppId) -> Result<()> {
     platform.route_book.remove(app, &platform.feed);
+    platform.sleep_book.forget(app);
     let mut left = platform.engine.list().await?;
     left.retain(|report| report.app == app && report.kind != DynoKind::Build);
     if left.is_empty() {

@@ -3,7 +3,7 @@
 //! Loops take no input but "look at this app"; a pass may be cut off anywhere. Read
 //! [`apps`] first. [`routes`] keeps the router's table, [`one_offs`] sees one-off dynos out, [`gone`]
 //! clears away deleted apps, [`orphans`] what no row explains, [`access`] takes in access lines,
-//! [`usage`] looks at what dynos use.
+//! [`usage`] looks at what dynos use, [`sleep`] freezes and wakes.
 
 mod access;
 pub(crate) mod apps;
@@ -13,6 +13,7 @@ mod one_offs;
 mod orphans;
 pub(crate) mod perform;
 pub(crate) mod routes;
+pub(crate) mod sleep;
 pub(crate) mod usage;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ const CONCURRENT_PASSES: usize = 16;
 pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     platform.fail_interrupted_builds().await?;
     orphans::remove(platform).await?;
+    tokio::spawn(sleep::listen(platform.clone(), platform.feed.notices()));
     routes::publish_all(platform).await?;
     tokio::spawn(access::take_in(platform.clone()));
     tokio::spawn(usage::look_now_and_then(platform.clone()));

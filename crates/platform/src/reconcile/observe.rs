@@ -258,17 +258,20 @@ async fn say_restart(platform: &Platform, row: &Dyno, restart: &DynoRestart) {
 pub(super) async fn say_end(platform: &Platform, row: &Dyno, state: DynoState, exit: &DynoExit) {
     let limits = platform.settings.sizes.limits(&row.size);
     let (mut lines, _) = usage::end(exit, limits.memory_bytes, limits.disk_bytes);
-    let old = if row.state == DynoState::Up {
-        "up"
-    } else {
-        "starting"
+    let old = match row.state {
+        DynoState::Up => "up",
+        // What sleeps was said to be down when it fell asleep.
+        DynoState::Idle => "down",
+        _ => "starting",
     };
     let new = if row.kind == DynoKind::Formation {
         state.as_str()
     } else {
         "complete"
     };
-    lines.push(format!("State changed from {old} to {new}"));
+    if old != new {
+        lines.push(format!("State changed from {old} to {new}"));
+    }
     let now = platform.clock.now();
     platform
         .say_at(now, row.app, row.name.as_str(), lines)

@@ -16,6 +16,7 @@ use super::{
     extract::{Body, By, Of, Path, Wanted},
     formations, range,
     route::Route,
+    sleep,
 };
 
 const PATH: &str = "/apps/{app}/dynos";
@@ -61,11 +62,12 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let rows = platform.dynos(app.id).await?.into_iter();
     let bodies: Vec<Dyno> = rows.map(|row| body(&platform, &app, row, None)).collect();
-    Ok(range::list(
-        &bodies,
-        &range,
-        &["id", "name", "created_at", "updated_at"],
-    ))
+    let order = ["id", "name", "created_at", "updated_at"];
+    let mut response = range::list(&bodies, &range, &order);
+    if let Some(warning) = sleep::warning(&platform, &app).await? {
+        response.headers_mut().insert("warning-message", warning);
+    }
+    Ok(response)
 }
 
 async fn show(

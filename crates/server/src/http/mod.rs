@@ -28,6 +28,7 @@ mod regions;
 mod releases;
 mod route;
 mod sign_in;
+mod sleep;
 mod slugs;
 mod sources;
 mod stacks;
@@ -108,6 +109,7 @@ pub fn table() -> Vec<Route> {
         regions::routes(),
         releases::routes(),
         sign_in::routes(),
+        sleep::routes(),
         slugs::routes(),
         sources::routes(),
         stacks::routes(),
