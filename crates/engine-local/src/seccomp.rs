@@ -15,6 +15,7 @@ use libc::{
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
 const OFFSET_ARGUMENT_0: u32 = 16;
+const OFFSET_ARGUMENT_2: u32 = 32;
 
 /// `SECCOMP_RET_ALLOW`.
 const ALLOW: u32 = 0x7fff_0000;
@@ -42,14 +43,18 @@ enum Verdict {
     Return(u32),
     /// `clone`: unless it makes a namespace.
     WithoutNamespaces,
-    /// `socket`: of these families.
+    /// `socket`: of these families, and of netlink its first protocol.
     FamilyIn(&'static [u32]),
     /// `personality`: with these values.
     ValueIn(&'static [u32]),
 }
 
-/// Unix, IPv4, IPv6 and netlink, which `getifaddrs` needs.
-const FAMILIES: &[u32] = &[1, 2, 10, 16];
+/// Unix, IPv4 and IPv6.
+const FAMILIES: &[u32] = &[1, 2, 10];
+/// The family that is a door to many parts of the kernel, and the one protocol of it that programs
+/// need, to list interfaces and addresses.
+const NETLINK: u32 = 16;
+const NETLINK_ROUTE: u32 = 0;
 /// Linux, with and without address space randomisation or 32-bit names; and the question.
 const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
@@ -189,15 +194,28 @@ fn leaf(verdict: Verdict) -> Vec<u64> {
             answer(refuse(EPERM)),
             answer(ALLOW),
         ],
-        Verdict::FamilyIn(values) | Verdict::ValueIn(values) => {
-            let mut program = vec![load(OFFSET_ARGUMENT_0)];
-            for value in values {
-                program.extend([jump(BPF_JEQ, *value, 0, 1), answer(ALLOW)]);
-            }
-            program.push(answer(refuse(EPERM)));
+        Verdict::ValueIn(values) => [value_in(values), vec![answer(refuse(EPERM))]].concat(),
+        Verdict::FamilyIn(values) => {
+            let mut program = value_in(values);
+            program.extend([
+                jump(BPF_JEQ, NETLINK, 0, 3),
+                load(OFFSET_ARGUMENT_2),
+                jump(BPF_JEQ, NETLINK_ROUTE, 0, 1),
+                answer(ALLOW),
+                answer(refuse(EPERM)),
+            ]);
             program
         }
     }
+}
+
+/// Allows these first arguments; goes on with the others, with the argument loaded.
+fn value_in(values: &[u32]) -> Vec<u64> {
+    let mut program = vec![load(OFFSET_ARGUMENT_0)];
+    for value in values {
+        program.extend([jump(BPF_JEQ, *value, 0, 1), answer(ALLOW)]);
+    }
+    program
 }
 
 fn pack(code: u32, jump_true: u8, jump_false: u8, k: u32) -> u64 {
@@ -228,6 +246,7 @@ mod tests {
     use super::*;
 
     /// What the program answers to a call, by running it.
+    /// All arguments are the same.
     fn run(program: &[u64], architecture: u32, number: u32, argument: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {

@@ -33,8 +33,9 @@ const MASKED_FILES: [&str; 7] = [
     "kallsyms",
     "kmsg",
 ];
-/// Directories of `/proc` that tell about the host, hidden behind an empty one.
-const MASKED_DIRECTORIES: [&str; 3] = ["acpi", "asound", "scsi"];
+/// Directories of `/proc` that tell about the host, hidden behind an empty one. Into `pressure` a
+/// dyno could write as well, to have the kernel watch the host for it.
+const MASKED_DIRECTORIES: [&str; 4] = ["acpi", "asound", "pressure", "scsi"];
 /// Parts of `/proc` that configure the host: read-only.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// Where programs are looked for if the environment does not say.

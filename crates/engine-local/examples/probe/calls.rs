@@ -213,14 +213,7 @@ fn tell_kernel() {
         ("iopl", libc::SYS_iopl, [3, 0, 0, 0, 0]),
         ("ioperm", libc::SYS_ioperm, [0x80, 1, 1, 0, 0]),
         ("modify_ldt", libc::SYS_modify_ldt, [0, 0, 0, 0, 0]),
-        (
-            "x32 getpid",
-            0x4000_0000 | libc::SYS_getpid,
-            [0, 0, 0, 0, 0],
-        ),
     ]);
-    #[cfg(target_arch = "x86_64")]
-    tell("32-bit getpid", &call_as_32_bit());
 }
 
 /// Reads a byte of another process's memory. Let through, this is `ok` or `EFAULT`.
@@ -241,33 +234,6 @@ fn read_memory_of(process: libc::pid_t) -> Outcome {
         io::Error::last_os_error().into()
     } else {
         Outcome::Done
-    }
-}
-
-/// Asks for the process's id as a 32-bit program would, in a child, since it may be the end of it.
-#[cfg(target_arch = "x86_64")]
-fn call_as_32_bit() -> Outcome {
-    const GETPID: i32 = 20;
-    // SAFETY: the child makes one system call and exits, whatever state it was forked in.
-    let status = unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            let mut answer = GETPID;
-            std::arch::asm!(
-                "int 0x80",
-                inlateout("eax") answer,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            );
-            libc::_exit(i32::from(answer != libc::getpid()));
-        }
-        let mut status = 0;
-        libc::waitpid(child, &raw mut status, 0);
-        status
-    };
-    if status == 0 {
-        Outcome::Done
-    } else {
-        Outcome::Told("refused".to_owned())
     }
 }
 
@@ -318,6 +284,7 @@ fn tell_limits() {
     for (name, resource) in [
         ("raise files", libc::RLIMIT_NOFILE),
         ("raise memlock", libc::RLIMIT_MEMLOCK),
+        ("raise core", libc::RLIMIT_CORE),
     ] {
         // SAFETY: the limit lives on.
         let result = unsafe { libc::setrlimit(resource, &raw const unlimited) };
@@ -328,6 +295,10 @@ fn tell_limits() {
         };
         tell(name, &outcome);
     }
+    tell("core limit", &core_limit());
+    tell("lock memory", &lock_memory());
+    tell("huge pages", &map_huge());
+    tell("set the clock's speed", &set_clock_speed());
     tell_each(&[("raise priority", libc::SYS_setpriority, [0, 0, -5, 0, 0])]);
     let realtime = libc::sched_param { sched_priority: 1 };
     // SAFETY: the parameters live on.
@@ -338,4 +309,52 @@ fn tell_limits() {
         io::Error::last_os_error().into()
     };
     tell("realtime scheduling", &outcome);
+}
+
+/// The largest core dump, in bytes.
+fn core_limit() -> Outcome {
+    let mut limit = libc::rlimit {
+        rlim_cur: 1,
+        rlim_max: 1,
+    };
+    // SAFETY: the limit lives on.
+    unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+    Outcome::Told(format!("{} {}", limit.rlim_cur, limit.rlim_max))
+}
+
+/// Pins a megabyte of memory.
+fn lock_memory() -> Outcome {
+    let memory = vec![0_u8; 1 << 20];
+    // SAFETY: pointer and length are of one allocation, which lives on.
+    if unsafe { libc::mlock(memory.as_ptr().cast(), memory.len()) } == -1 {
+        return io::Error::last_os_error().into();
+    }
+    Outcome::Done
+}
+
+/// Maps a huge page, of which the kernel sets a number aside for the whole machine.
+fn map_huge() -> Outcome {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, which is not touched.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 2 << 20, access, flags, -1, 0) };
+    if mapped == libc::MAP_FAILED {
+        return io::Error::last_os_error().into();
+    }
+    Outcome::Done
+}
+
+/// `adjtimex` may be asked how the clock goes; this changes it, to what it is.
+fn set_clock_speed() -> Outcome {
+    // SAFETY: a structure of numbers, of which zero is a valid one each; it lives on.
+    let result = unsafe {
+        let mut time: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut time);
+        time.modes = libc::ADJ_FREQUENCY;
+        libc::adjtimex(&raw mut time)
+    };
+    if result == -1 {
+        return io::Error::last_os_error().into();
+    }
+    Outcome::Done
 }

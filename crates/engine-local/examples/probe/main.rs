@@ -3,9 +3,13 @@
 //! Each finding is a line of JSON, `{"probe": "mount", "outcome": "EPERM"}`. What each outcome
 //! must be stands in `tests/confinement`, which starts it. It judges nothing itself, so that one
 //! table holds all expectations. Arguments are targets that only the starter knows:
-//! `connect=ADDRESS:PORT`, `abstract=NAME`, `path=PATH`, `setuid=PROGRAM`.
+//! `connect=ADDRESS:PORT`, `greet=ADDRESS:PORT`, `udp=ADDRESS:PORT`, `ping=ADDRESS`,
+//! `abstract=NAME`, `read=PATH`,
+//! `path=PATH`, `setuid=PROGRAM`.
 
 mod calls;
+mod every_call;
+mod network;
 mod outcome;
 mod surroundings;
 
@@ -32,10 +36,16 @@ fn main() {
     }
     surroundings::tell_all();
     calls::tell_all();
+    network::tell_all();
+    every_call::tell_all();
     for argument in &arguments {
         let outcome = match argument.split_once('=') {
-            Some(("connect", address)) => surroundings::connect(address),
-            Some(("abstract", name)) => surroundings::connect_abstract(name),
+            Some(("connect", address)) => network::connect(address),
+            Some(("greet", address)) => network::greet(address),
+            Some(("udp", address)) => network::send(address),
+            Some(("ping", address)) => network::ping(address),
+            Some(("abstract", name)) => network::connect_abstract(name),
+            Some(("read", path)) => surroundings::read(path),
             Some(("path", path)) => surroundings::look_at(path),
             Some(("setuid", program)) => surroundings::run_whoami(program),
             _ => Outcome::Told("not understood".to_owned()),

@@ -22,6 +22,8 @@ const NAMES: &[(i32, &str)] = &[
     (libc::ENXIO, "ENXIO"),
     (libc::EBADF, "EBADF"),
     (libc::EAGAIN, "EAGAIN"),
+    (libc::ENOMEM, "ENOMEM"),
+    (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
     (libc::EACCES, "EACCES"),
     (libc::EFAULT, "EFAULT"),
     (libc::EINVAL, "EINVAL"),

@@ -1,27 +1,19 @@
 //! What the probe sees and reaches by ordinary means: files, processes, addresses.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::{
-        linux::net::SocketAddrExt,
-        unix::{
-            fs::{DirBuilderExt, PermissionsExt},
-            net::{SocketAddr as UnixAddress, UnixStream},
-        },
-    },
+    net::TcpListener,
+    os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
 use crate::{outcome::Outcome, tell};
 
-/// How long a connection may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// More threads than a dyno may have.
 const MANY_THREADS: usize = 4096;
 
@@ -136,6 +128,11 @@ pub(crate) fn tell_all() {
     tell("bind port 80", &TcpListener::bind("0.0.0.0:80").into());
     tell("bind port 5000", &TcpListener::bind("0.0.0.0:5000").into());
     tell("mount flags", &mount_flags());
+    tell("mounts", &mounts());
+    tell("devices", &devices());
+    tell("writable in /proc", &writable_below("/proc"));
+    tell("writable in /sys", &writable_below("/sys"));
+    tell("user of the stack's su", &user_of_su());
 }
 
 fn tell_status() {
@@ -210,7 +207,7 @@ fn write(path: &Path) -> Outcome {
 }
 
 /// `ok` if there was something to read, `empty` if not.
-fn read(path: &str) -> Outcome {
+pub(crate) fn read(path: &str) -> Outcome {
     let mut byte = [0];
     match File::open(path).and_then(|mut file| file.read(&mut byte)) {
         Ok(0) => Outcome::Told("empty".to_owned()),
@@ -280,16 +277,79 @@ fn mount_flags() -> Outcome {
     })
 }
 
-pub(crate) fn connect(address: &str) -> Outcome {
-    match address.parse::<SocketAddr>() {
-        Ok(address) => TcpStream::connect_timeout(&address, PATIENCE).into(),
-        Err(error) => Outcome::Told(error.to_string()),
-    }
+/// Types of all mounted file systems.
+fn mounts() -> Outcome {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let types: BTreeSet<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(2))
+        .collect();
+    Outcome::Told(types.into_iter().collect::<Vec<_>>().join(" "))
 }
 
-pub(crate) fn connect_abstract(name: &str) -> Outcome {
-    let address = UnixAddress::from_abstract_name(name.as_bytes());
-    address
-        .and_then(|address| UnixStream::connect_addr(&address))
-        .into()
+/// Names of all device nodes.
+fn devices() -> Outcome {
+    let mut names = BTreeSet::new();
+    for directory in ["/dev", "/dev/pts", "/dev/shm"] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let is_device = entry
+                .file_type()
+                .is_ok_and(|kind| kind.is_char_device() || kind.is_block_device());
+            if is_device {
+                names.insert(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+    }
+    Outcome::Told(names.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+/// Files that can be opened for writing, but for those of processes, which are the dyno's own.
+fn writable_below(root: &str) -> Outcome {
+    let mut found = Vec::new();
+    let mut directories = vec![Path::new(root).to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_process = name.to_string_lossy().parse::<u32>().is_ok();
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
+            if kind.is_dir() && !is_process {
+                directories.push(entry.path());
+            } else if kind.is_file() && is_writable_file(&entry.path()) {
+                found.push(entry.path().to_string_lossy().into_owned());
+            }
+        }
+    }
+    if found.is_empty() {
+        found.push("none".to_owned());
+    }
+    found.sort_unstable();
+    Outcome::Told(found.join(" "))
+}
+
+/// Whether it can be opened for writing and is not `/dev/null` laid over a file.
+fn is_writable_file(path: &Path) -> bool {
+    let opened = OpenOptions::new().write(true).open(path);
+    opened.is_ok_and(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))
+}
+
+/// Which user a program runs as that the stack marks to run as root.
+fn user_of_su() -> Outcome {
+    let started = Command::new("/usr/bin/su")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut su = match started {
+        Ok(su) => su,
+        Err(error) => return error.into(),
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", su.id())).unwrap_or_default();
+    // It may have ended by itself.
+    drop(su.kill());
+    drop(su.wait());
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let ids: Vec<&str> = ids.unwrap_or("unknown").split_whitespace().collect();
+    Outcome::Told(ids.join(" "))
 }

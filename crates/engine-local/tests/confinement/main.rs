@@ -8,6 +8,10 @@
     reason = "a test that cannot set its stage up has failed"
 )]
 
+mod calls;
+// Elsewhere the table has fewer rows.
+#[cfg(target_arch = "x86_64")]
+mod document;
 mod expected;
 
 use std::{
@@ -17,7 +21,7 @@ use std::{
     os::{
         linux::net::SocketAddrExt,
         unix::{
-            fs::{PermissionsExt, chown},
+            fs::{PermissionsExt, chown, symlink},
             net::{SocketAddr as UnixAddress, UnixListener},
         },
     },
@@ -33,12 +37,20 @@ use engine::{DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
 use engine_local::{
     LAYER_OWNER, LocalEngine, LocalEngineConfig, network::host_resolvers, stacks::DEFAULT_STACK,
 };
-use expected::{EXPECTED, EXPECTED_HERE, Expected, NO_OTHER_USER};
+use expected::{Expected, HERE, NO_OTHER_USER, SECTIONS};
 use tempfile::TempDir;
 
 const PORT: u16 = 5000;
 const DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
+/// Links in the slug, out of it.
+const LINKS: [(&str, &str); 5] = [
+    ("to-shadow", "/etc/shadow"),
+    ("to-above", "../../../../../../../../etc/shadow"),
+    ("to-first-root", "/proc/1/root/etc/shadow"),
+    ("to-dynos", "/run/landfall"),
+    ("to-disk", "/dev/vda"),
+];
 
 /// An engine and a layer with the probe, cleaned up however the test ends.
 struct Fixture {
@@ -63,7 +75,17 @@ impl Fixture {
         fixture.add(&probe, "setuid-root", 0, 0o6755);
         fixture.add(&probe, "setuid-other", LAYER_OWNER + 1, 0o6755);
         chown(fixture.layer(), Some(LAYER_OWNER), Some(LAYER_OWNER)).unwrap();
+        fs::write(fixture.canary(), "seen").unwrap();
+        for (name, target) in LINKS {
+            symlink(target, fixture.layer().join(name)).unwrap();
+        }
+        symlink(fixture.canary(), fixture.layer().join("to-canary")).unwrap();
         fixture
+    }
+
+    /// A file of the host that no dyno may see.
+    fn canary(&self) -> PathBuf {
+        self.directory.path().join("canary")
     }
 
     fn layer(&self) -> PathBuf {
@@ -219,44 +241,64 @@ async fn a_dyno_is_confined() {
     let name = format!("landfall-probe-{}", std::process::id());
     let _abstract =
         UnixListener::bind_addr(&UnixAddress::from_abstract_name(name.as_bytes()).unwrap());
-    let canary = fixture.directory.path().join("canary");
-    fs::write(&canary, "seen").unwrap();
 
-    let mut targets = vec![
-        (format!("connect={neighbour}"), Expected::Unreachable),
-        (
-            format!("connect={}:{port}", host_address()),
-            Expected::Unreachable,
-        ),
-        (
-            format!("connect={}", gateway_of(neighbour, port)),
-            Expected::Unreachable,
-        ),
-        (
-            "connect=169.254.169.254:80".to_owned(),
-            Expected::Unreachable,
-        ),
-        (format!("abstract={name}"), Expected::Is("ECONNREFUSED")),
-        (format!("path={}", canary.display()), Expected::Hidden),
-        (
-            format!("path={}", fixture.directory.path().display()),
-            Expected::Hidden,
-        ),
-        ("setuid=/app/setuid-root".to_owned(), NO_OTHER_USER),
-        ("setuid=/app/setuid-other".to_owned(), NO_OTHER_USER),
-    ];
+    let mut targets = targets(&fixture, neighbour, port);
+    targets.push((format!("abstract={name}"), Expected::Is("ECONNREFUSED")));
     targets.extend(
         host_resolvers()
             .iter()
             .map(|server| (format!("connect={server}:53"), Expected::Open)),
     );
     let arguments: Vec<String> = targets.iter().map(|(target, _)| target.clone()).collect();
-    let findings = fixture.probe(&arguments).await;
+    let mut findings = fixture.probe(&arguments).await;
 
-    let table = EXPECTED.iter().chain(EXPECTED_HERE);
+    let tables = SECTIONS.iter().map(|section| section.findings);
+    let table = tables.chain([HERE, &[("end", Expected::Open)]]).flatten();
     targets.extend(table.map(|(probe, expected)| ((*probe).to_owned(), *expected)));
-    let wrong = differences(&findings, &targets);
+    let mut wrong = calls::take_differences(&mut findings);
+    wrong.extend(differences(&findings, &targets));
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What only this test knows the places of, and what must come of trying to get there. `port` is
+/// one that the host listens on everywhere.
+fn targets(fixture: &Fixture, neighbour: SocketAddr, port: u16) -> Vec<(String, Expected)> {
+    use Expected::{Hidden, Is, Unreachable};
+    let (host, gateway) = (host_address(), gateway_of(neighbour, port));
+    let data = fixture.directory.path().display();
+    let mut targets = vec![
+        // Neighbours.
+        (format!("connect={neighbour}"), Unreachable),
+        (format!("greet={neighbour}"), Unreachable),
+        (format!("udp={}:9", neighbour.ip()), Unreachable),
+        (format!("ping={}", neighbour.ip()), Unreachable),
+        // The host, by every address it has for a dyno.
+        (format!("connect={host}:{port}"), Unreachable),
+        (format!("udp={host}:9"), Unreachable),
+        (format!("ping={host}"), Unreachable),
+        (format!("connect={gateway}"), Unreachable),
+        (format!("udp={}:9", gateway.ip()), Unreachable),
+        (format!("ping={}", gateway.ip()), Unreachable),
+        (format!("connect=127.0.0.1:{port}"), Is("ECONNREFUSED")),
+        (format!("connect=[::1]:{port}"), Expected::Nobody),
+        // Where clouds keep a machine's secrets.
+        ("connect=169.254.169.254:80".to_owned(), Unreachable),
+        ("udp=169.254.169.254:53".to_owned(), Unreachable),
+        ("connect=169.254.170.2:80".to_owned(), Unreachable),
+        // There is no such network in a dyno at all.
+        ("connect=[fd00:ec2::254]:80".to_owned(), Expected::Nobody),
+        // The host's files, and links and marks in the slug.
+        (format!("path={}", fixture.canary().display()), Hidden),
+        (format!("path={data}"), Hidden),
+        (format!("path={data}/data/run/dynos"), Hidden),
+        ("path=/app/to-canary".to_owned(), Hidden),
+        ("setuid=/app/setuid-root".to_owned(), NO_OTHER_USER),
+        ("setuid=/app/setuid-other".to_owned(), NO_OTHER_USER),
+    ];
+    for (name, _) in LINKS {
+        targets.push((format!("read=/app/{name}"), Hidden));
+    }
+    targets
 }
 
 /// The host's end of a dyno's link: the address before the dyno's.
