@@ -356,16 +356,14 @@ impl Engine for LocalEngine {
         })
     }
 
-    async fn exec(
-        &self,
-        id: DynoId,
-        _spec: ExecSpec,
-    ) -> Result<Box<dyn AttachStream>, EngineError> {
-        Err(unsupported(id, "run a command inside it"))
+    async fn exec(&self, id: DynoId, spec: ExecSpec) -> Result<Box<dyn AttachStream>, EngineError> {
+        self.0.find(id)?.exec(spec).await
     }
 
-    async fn connect(&self, id: DynoId, _port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
-        Err(unsupported(id, "connect to one of its ports"))
+    async fn connect(&self, id: DynoId, port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
+        let dyno = self.0.find(id)?;
+        let netns = self.0.network.namespace(dyno.notes.index);
+        dyno.connect(netns, port).await
     }
 
     async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
@@ -379,10 +377,6 @@ impl Engine for LocalEngine {
     async fn mend(&self) -> Result<Vec<String>, EngineError> {
         Ok(Vec::new())
     }
-}
-
-fn unsupported(dyno: DynoId, what: &'static str) -> EngineError {
-    EngineError::Unsupported { dyno, what }
 }
 
 /// Runs to the end even if nobody waits for it any more.

@@ -12,6 +12,7 @@ mod disk;
 mod dyno;
 mod engine;
 mod handed_in;
+mod inside;
 pub mod network;
 mod probe;
 mod request;

@@ -189,6 +189,11 @@ impl Network {
         self.0.describe(index)
     }
 
+    /// The file to enter a network's namespace by.
+    pub(crate) fn namespace(&self, index: u32) -> PathBuf {
+        self.0.describe(index).netns
+    }
+
     /// Raises the firewall and forwarding again if anyone took them down.
     ///
     /// # Errors

@@ -60,11 +60,7 @@ pub(crate) fn request(
             count: UIDS_PER_DYNO,
             layer_owner: LAYER_OWNER,
         },
-        stdio: match spec.stdio {
-            Stdio::Logged => ShimStdio::Logged,
-            Stdio::Terminal { columns, lines } => ShimStdio::Terminal { columns, lines },
-            Stdio::Pipes => ShimStdio::Pipes,
-        },
+        stdio: stdio(spec.stdio),
         root: Root {
             stack: around.stack.to_owned(),
             etc: around
@@ -94,6 +90,15 @@ pub(crate) fn request(
         seccomp: around.seccomp.to_vec(),
         notes,
     })
+}
+
+/// The same in the shim's words.
+pub(crate) fn stdio(stdio: Stdio) -> ShimStdio {
+    match stdio {
+        Stdio::Logged => ShimStdio::Logged,
+        Stdio::Terminal { columns, lines } => ShimStdio::Terminal { columns, lines },
+        Stdio::Pipes => ShimStdio::Pipes,
+    }
 }
 
 fn notes(spec: &DynoSpec, network: &DynoNetwork) -> Notes {

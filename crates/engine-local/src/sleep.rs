@@ -99,7 +99,7 @@ impl Dyno {
         let refused = || io::Error::other("its keeper refused");
         let outcome = asked.and_then(|(_, answer)| match answer {
             Answer::Done => Ok(()),
-            Answer::Refused | Answer::Status { .. } => Err(refused()),
+            Answer::Refused | Answer::Status { .. } | Answer::NotRun { .. } => Err(refused()),
         });
         match outcome {
             // One that has ended sleeps no more.

@@ -5,6 +5,7 @@
 //! behind when a check fails is for the caller to remove.
 
 mod attaching;
+mod inside;
 mod life;
 mod output;
 mod sleeping;
@@ -117,6 +118,13 @@ pub async fn run_all(engine: &dyn Engine, fixture: &Fixture) {
     attaching::gives_a_terminal(&subject).await;
     attaching::hangs_up(&subject).await;
     attaching::attaches_once(&subject).await;
+    inside::gives_input_back(&subject).await;
+    inside::runs_several_at_once(&subject).await;
+    inside::hangs_up(&subject).await;
+    inside::ends_with_the_dyno(&subject).await;
+    inside::refuses_what_does_not_run(&subject).await;
+    inside::connects_to_a_port(&subject).await;
+    inside::wakes_the_dyno(&subject).await;
     sleeping::sleeps_and_wakes(&subject).await;
     sleeping::is_not_put_to_sleep_after_a_wake(&subject).await;
     sleeping::is_woken_by_anybody(&subject).await;

@@ -24,11 +24,14 @@ use api::{
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use self::{dyno::SimDyno, stream::SimStream};
+use self::{
+    dyno::{SIGKILL, SimDyno},
+    stream::SimStream,
+};
 use crate::{
     AttachStream, Engine, EngineError,
     report::{DynoExit, DynoReport, Freeze, LogBatch, Probe},
-    spec::{DynoSpec, ExecSpec},
+    spec::{DynoSpec, ExecSpec, Stdio},
 };
 
 /// How often the clock is looked at while somebody waits: nothing tells when it is moved.
@@ -63,6 +66,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct World {
     dynos: BTreeMap<DynoId, SimDyno>,
+    /// Commands inside dynos, played as dynos are: id → the dyno around it, and the command.
+    execs: BTreeMap<DynoId, (DynoId, SimDyno)>,
     started: u32,
     refused_starts: u32,
     random: u64,
@@ -99,7 +104,7 @@ impl SimEngine {
     /// Fault: the dyno is ended by this signal.
     pub fn kill(&self, id: DynoId, signal: i32) {
         self.change(|world, now| {
-            if let Some(dyno) = world.dynos.get_mut(&id) {
+            if let Some(dyno) = world.played(id) {
                 dyno.end_by_signal(signal, now);
             }
         });
@@ -154,7 +159,10 @@ impl SimEngine {
     ) -> Result<T, EngineError> {
         loop {
             let changed = self.0.changed.notified();
-            let found = self.0.change(|world, _| Ok(look(world.dyno(id)?)))?;
+            let found = self.0.change(|world, _| {
+                let played = world.played(id);
+                played.map(&mut look).ok_or(EngineError::UnknownDyno(id))
+            })?;
             if let Some(found) = found {
                 return Ok(found);
             }
@@ -173,8 +181,18 @@ impl Shared {
         let now = self.config.clock.now();
         let mut world = self.world();
         let mut settled = false;
-        for dyno in world.dynos.values_mut() {
+        let World { dynos, execs, .. } = &mut *world;
+        for dyno in dynos.values_mut() {
             settled |= dyno.settle(now);
+        }
+        for (around, exec) in execs.values_mut() {
+            settled |= exec.settle(now);
+            if dynos
+                .get(around)
+                .is_none_or(|around| around.exit().is_some())
+            {
+                exec.end_by_signal(SIGKILL, now);
+            }
         }
         let outcome = change(&mut world, now);
         drop(world);
@@ -188,6 +206,32 @@ impl Shared {
 impl World {
     fn dyno(&mut self, id: DynoId) -> Result<&mut SimDyno, EngineError> {
         self.dynos.get_mut(&id).ok_or(EngineError::UnknownDyno(id))
+    }
+
+    /// A dyno that has not ended.
+    fn running(&mut self, id: DynoId) -> Result<&mut SimDyno, EngineError> {
+        let dyno = self.dyno(id)?;
+        if dyno.exit().is_some() {
+            return Err(EngineError::UnknownDyno(id));
+        }
+        Ok(dyno)
+    }
+
+    /// A dyno, or a command inside one.
+    fn played(&mut self, id: DynoId) -> Option<&mut SimDyno> {
+        let exec = self.execs.get_mut(&id).map(|(_, exec)| exec);
+        exec.or_else(|| self.dynos.get_mut(&id))
+    }
+
+    /// Starts a command inside a dyno; it is played as a dyno of this id.
+    fn exec(&mut self, around: DynoId, spec: &ExecSpec, now: Time) -> Result<DynoId, EngineError> {
+        let dyno = self.running(around)?;
+        dyno.thaw(dyno.report.sleep.ticket, now);
+        let mut exec = dyno.exec(script::read(&spec.command), spec.stdio, now);
+        exec.settle(now);
+        let id = exec.report.id;
+        self.execs.insert(id, (around, exec));
+        Ok(id)
     }
 
     fn start(&mut self, spec: DynoSpec, config: &SimConfig, now: Time) -> Result<(), EngineError> {
@@ -293,30 +337,36 @@ impl Engine for SimEngine {
         })
     }
 
-    async fn exec(
-        &self,
-        id: DynoId,
-        _spec: ExecSpec,
-    ) -> Result<Box<dyn AttachStream>, EngineError> {
-        self.change(|world, _| world.dyno(id).map(drop))?;
-        Err(EngineError::Unsupported {
-            dyno: id,
-            what: "run a command inside it",
-        })
+    async fn exec(&self, id: DynoId, spec: ExecSpec) -> Result<Box<dyn AttachStream>, EngineError> {
+        let exec = self.change(|world, now| {
+            if spec.stdio == Stdio::Logged {
+                return Err(EngineError::NotAttachable(id));
+            }
+            world.exec(id, &spec, now)
+        })?;
+        Ok(Box::new(SimStream::open(self.clone(), exec)))
     }
 
     async fn connect(&self, id: DynoId, port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
-        self.change(|world, _| world.dyno(id).map(drop))?;
-        Err(EngineError::NotListening { dyno: id, port })
+        self.change(|world, _| {
+            let dyno = world.running(id)?;
+            if dyno.report.port == Some(port) && dyno.probe() != Probe::Refused {
+                Ok(Box::new(stream::served()) as Box<dyn AttachStream>)
+            } else {
+                Err(EngineError::NotListening { dyno: id, port })
+            }
+        })
     }
 
     async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
         self.change(|world, _| {
-            let dyno = world.dyno(id)?;
-            if dyno.exit().is_some() {
-                return Err(EngineError::UnknownDyno(id));
-            }
-            Ok(dyno.freeze(ticket))
+            let is_used = world.execs.values().any(|(around, _)| *around == id);
+            let dyno = world.running(id)?;
+            Ok(if is_used {
+                Freeze::WokenBefore
+            } else {
+                dyno.freeze(ticket)
+            })
         })
     }
 

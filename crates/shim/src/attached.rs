@@ -16,6 +16,8 @@ use crate::stdio::Outer;
 
 /// How much is held in each direction.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
+/// The most that a pipe of an ordinary user holds (`fs.pipe-max-size`).
+const MOST_HELD_BYTES: usize = 1 << 20;
 /// What a terminal takes for the end of input.
 const END_OF_INPUT: u8 = 4;
 
@@ -133,6 +135,15 @@ impl Attached {
     /// Reads everything the ended dyno has left.
     pub(crate) fn drain(&mut self) {
         while self.read_output() {}
+        self.output = None;
+        self.input = None;
+    }
+
+    /// Reads what the ended command has left, but no more than its pipe or terminal holds: others
+    /// may still write to that.
+    pub(crate) fn drain_held(&mut self) {
+        let most = self.to_client.len() + MOST_HELD_BYTES;
+        while self.to_client.len() < most && self.read_output() {}
         self.output = None;
         self.input = None;
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::start::Stdio;
+use crate::start::{Stdio, Step};
 
 /// The longest request line.
 pub const MAX_REQUEST_BYTES: usize = 256 << 10;
@@ -81,6 +81,13 @@ pub enum Answer {
     Done,
     /// It cannot be: a second attach, an attach to a logged dyno, an unknown request.
     Refused,
+    /// To [`Request::Exec`]: the command does not run. Since version 2.
+    NotRun {
+        /// What was being done.
+        step: Step,
+        /// The host's answer.
+        errno: i32,
+    },
     /// To [`Request::Status`].
     Status {
         /// The wire version the shim speaks.

@@ -43,7 +43,7 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Locked memory a dyno may have, bytes.
 const LOCKED_BYTES: u64 = 64 << 10;
 /// The status of a process that could not run its program.
-const COULD_NOT_RUN: i32 = 127;
+pub(crate) const COULD_NOT_RUN: i32 = 127;
 
 /// What the first process needs of what the shim has opened.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ pub(crate) fn run(request: &StartRequest, tools: Tools) -> ! {
     }
 }
 
-fn fail(failure: &Failure, report: OwnedFd) -> ! {
+/// Tells the shim of a failure and ends.
+pub(crate) fn fail(failure: &Failure, report: OwnedFd) -> ! {
     failure.send(File::from(report));
     sys::exit_now(COULD_NOT_RUN)
 }
@@ -164,7 +165,8 @@ fn enter_root() -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-fn set_limits(request: &StartRequest) -> io::Result<()> {
+/// What a process of the dyno may use, beside its cgroup's limits.
+pub(crate) fn set_limits(request: &StartRequest) -> io::Result<()> {
     sys::limit(libc::RLIMIT_NOFILE, request.open_files)?;
     sys::limit(libc::RLIMIT_CORE, 0)?;
     sys::limit(libc::RLIMIT_MEMLOCK, LOCKED_BYTES)?;
@@ -176,7 +178,7 @@ fn set_limits(request: &StartRequest) -> io::Result<()> {
 }
 
 /// Turns this process into what the program may be.
-fn ready_program(stdio: &Inner) -> Result<(), Failure> {
+pub(crate) fn ready_program(stdio: &Inner) -> Result<(), Failure> {
     sys::new_session().at(Step::Stdio)?;
     for (end, number) in [(&stdio.input, 0), (&stdio.output, 1), (&stdio.error, 2)] {
         sys::copy_onto(end.as_fd(), number).at(Step::Stdio)?;
@@ -195,7 +197,7 @@ fn ready_program(stdio: &Inner) -> Result<(), Failure> {
 }
 
 /// Runs the command; returns the error number of the best try.
-fn execute(request: &StartRequest) -> i32 {
+pub(crate) fn execute(request: &StartRequest) -> i32 {
     let strings = |texts: Vec<String>| texts.into_iter().map(CString::new).collect();
     let environment = request
         .environment

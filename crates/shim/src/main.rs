@@ -7,6 +7,7 @@
 
 mod attached;
 mod clients;
+mod exec;
 mod failure;
 mod first;
 mod launch;

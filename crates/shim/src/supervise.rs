@@ -15,7 +15,7 @@ use std::{
 
 use shim::{
     VERSION,
-    control::{Answer, NEWS_LINES, NEWS_SLEEP, Request},
+    control::{Answer, Exec, NEWS_LINES, NEWS_SLEEP, Request},
     files::{self, Exit},
     spool::Writer,
     start::StartRequest,
@@ -24,6 +24,8 @@ use shim::{
 use crate::{
     attached::{Attached, End},
     clients::{Asked, Clients},
+    exec::{self, Execs},
+    failure::Failure,
     lines::LineReader,
     mounts,
     sleep::Sleep,
@@ -68,6 +70,7 @@ pub(crate) struct Supervisor {
     output: Output,
     spool: Writer,
     clients: Clients,
+    execs: Execs,
     sleep: Sleep,
     kill_at_ms: Option<i64>,
     /// Whether there was a grace to run out.
@@ -83,6 +86,7 @@ enum Source {
     End(End),
     Listener,
     Client(usize),
+    Exec(exec::Number, exec::Part),
 }
 
 impl Supervisor {
@@ -108,6 +112,7 @@ impl Supervisor {
             output,
             spool,
             clients: Clients::new(listener),
+            execs: Execs::default(),
             kill_at_ms: None,
             has_grace: false,
             was_forced: false,
@@ -135,7 +140,8 @@ impl Supervisor {
 
     /// Waits for something to happen and deals with it. Returns whether the dyno has ended.
     fn step(&mut self) -> io::Result<bool> {
-        let timeout = self.kill_at_ms.map(|at| at - sys::steady_millis());
+        let due = self.kill_at_ms.into_iter().chain(self.execs.due_ms()).min();
+        let timeout = due.map(|at| at - sys::steady_millis());
         let mut has_ended = false;
         for (source, found) in self.poll(timeout)? {
             match source {
@@ -152,9 +158,14 @@ impl Supervisor {
                         self.obey(asked);
                     }
                 }
+                Source::Exec(number, part) => {
+                    let place = &self.dyno.request.cgroup;
+                    self.execs.advance(number, part, found, place);
+                }
             }
         }
         self.clients.forget_gone();
+        self.execs.settle(&self.dyno.request.cgroup);
         if self.spool.flush() {
             self.clients.tell_watchers(NEWS_LINES);
         }
@@ -196,6 +207,14 @@ impl Supervisor {
             sources.push(Source::Client(number));
             watched.push(watch(stream));
         }
+        for (number, part, descriptor, wanted) in self.execs.wanted() {
+            sources.push(Source::Exec(number, part));
+            watched.push(Watched {
+                descriptor,
+                wanted,
+                found: 0,
+            });
+        }
         sys::poll(&mut watched, timeout_ms)?;
         let found = sources.into_iter().zip(watched.iter().map(|one| one.found));
         Ok(found.filter(|(_, found)| *found != 0).collect())
@@ -232,15 +251,33 @@ impl Supervisor {
             Request::Status => asked.answer(self.status()),
             Request::Watch => self.clients.watch(asked),
             Request::Freeze { ticket } => {
-                // One that is to end must stay awake for it.
-                let is_frozen = self.kill_at_ms.is_none() && self.sleep.freeze(ticket);
+                // One that is to end must stay awake for it, and one that somebody is inside of.
+                let is_in_use = self.kill_at_ms.is_some() || !self.execs.is_empty();
+                let is_frozen = !is_in_use && self.sleep.freeze(ticket);
                 self.tell_of_sleep(asked, is_frozen);
             }
             Request::Thaw { ticket } => {
                 let is_awake = self.sleep.thaw(ticket);
                 self.tell_of_sleep(asked, is_awake);
             }
-            Request::EndOverDisk | Request::Exec(_) => asked.refused(),
+            Request::Exec(ref exec) => {
+                let exec = exec.clone();
+                self.exec(&exec, asked);
+            }
+            Request::EndOverDisk => asked.refused(),
+        }
+    }
+
+    fn exec(&mut self, exec: &Exec, asked: Asked) {
+        if !self.execs.has_room() {
+            return asked.refused();
+        }
+        if self.sleep.wake() {
+            self.clients.tell_watchers(NEWS_SLEEP);
+        }
+        match self.execs.start(&self.dyno, exec) {
+            Ok(attached) => attached.connect(asked.into_done()),
+            Err(Failure { step, errno }) => asked.answer(Answer::NotRun { step, errno }),
         }
     }
 
@@ -375,7 +412,7 @@ impl Supervisor {
                 attached.advance(End::Client, found);
             }
         }
-        Ok(())
+        self.execs.linger(until, &self.dyno.request.cgroup)
     }
 }
 

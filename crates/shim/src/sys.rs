@@ -9,6 +9,7 @@
 
 mod confine;
 mod files;
+mod sessions;
 
 use std::{
     ffi::{CStr, CString},
@@ -23,7 +24,7 @@ use std::{
 
 use libc::{c_int, c_long, c_uint};
 
-pub(crate) use self::{confine::*, files::*};
+pub(crate) use self::{confine::*, files::*, sessions::*};
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -74,14 +75,17 @@ pub(crate) fn fork() -> io::Result<Fork> {
 }
 
 /// `clone3(2)` without a new stack: a fork into new namespaces (`CLONE_NEW…` in `flags`) and, if
-/// given, into the version 2 cgroup whose directory `cgroup` is.
+/// given, into the version 2 cgroup whose directory `cgroup` is. With `CLONE_PARENT` the new process
+/// is a child of the caller's own parent.
 pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain numbers, for which zero is valid.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = u64::from((flags | libc::CLONE_PIDFD).cast_unsigned());
     arguments.pidfd = ptr::from_mut(&mut pidfd) as u64;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if flags & libc::CLONE_PARENT == 0 {
+        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());

@@ -7,6 +7,7 @@
 mod adoption;
 mod attaching;
 mod files;
+mod inside;
 mod life;
 mod limits;
 mod output;

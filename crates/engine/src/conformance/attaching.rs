@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Behaviour, Subject, soon};
 use crate::{AttachStream, EngineError, spec::Stdio};
 
-const TERMINAL: Stdio = Stdio::Terminal {
+pub(super) const TERMINAL: Stdio = Stdio::Terminal {
     columns: 80,
     lines: 24,
 };
 
 /// Reads until what was read ends with `text`.
-async fn read_until(stream: &mut dyn AttachStream, text: &str) -> String {
+pub(super) async fn read_until(stream: &mut dyn AttachStream, text: &str) -> String {
     let mut read = Vec::new();
     while !read.ends_with(text.as_bytes()) {
         let byte = soon(stream.read_u8()).await;

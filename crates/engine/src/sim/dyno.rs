@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
-use api::clock::Time;
+use api::{clock::Time, ids::DynoId};
 
 use super::script::Step;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) const SIGHUP: i32 = 1;
 const SIGABRT: i32 = 6;
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
 /// A dyno that is being played.
@@ -68,10 +68,25 @@ impl SimDyno {
             restarts: Vec::new(),
             start_trace: Vec::new(),
         };
+        Self::of(report, spec.stdio, time_line(steps, now, boot))
+    }
+
+    /// A command that begins inside it `now`, as a dyno of its own.
+    pub(super) fn exec(&self, steps: Vec<Step>, stdio: Stdio, now: Time) -> Self {
+        let report = DynoReport {
+            id: DynoId::new(),
+            started_at: now,
+            port: None,
+            ..self.report.clone()
+        };
+        Self::of(report, stdio, time_line(steps, now, Duration::ZERO))
+    }
+
+    fn of(report: DynoReport, stdio: Stdio, due: VecDeque<(Time, Step)>) -> Self {
         Self {
             report,
-            stdio: spec.stdio,
-            due: time_line(steps, now, boot),
+            stdio,
+            due,
             kill_at: None,
             port_says: Probe::Refused,
             ignores_term: false,
