@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,11 +11,12 @@ use std::{
 
 use api::ids::DynoId;
 use engine::EngineError;
-use shim::files;
+use shim::files::{self, State};
 
 use crate::{
-    dyno::{Dyno, is_kept},
+    dyno::{Dyno, Notes, is_kept},
     engine::Inner,
+    slot::Slot,
     start::{CONDEMNED, remove_directory},
 };
 
@@ -84,7 +86,35 @@ impl Inner {
     }
 }
 
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// The slot that dynos were started in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EarlierSlot {
+    /// Its number.
+    pub(crate) number: u8,
+    /// Whether one of them runs.
+    pub(crate) is_alive: bool,
+}
+
+/// The slot of the dynos below this directory: of one that runs, if one does.
+pub(crate) fn slot_of(dynos: &Path) -> Option<EarlierSlot> {
+    let directories = entries(dynos).unwrap_or_default();
+    let mut slots = directories.iter().filter_map(|directory| {
+        let state = files::read_json::<State>(&directory.join(files::STATE)).ok()??;
+        let notes: Notes = serde_json::from_value(state.notes).ok()?;
+        let IpAddr::V4(address) = notes.address else {
+            return None;
+        };
+        Some(EarlierSlot {
+            number: Slot::number_of(address)?,
+            is_alive: is_kept(directory),
+        })
+    });
+    let first = slots.next()?;
+    let alive = [first].into_iter().chain(slots).find(|slot| slot.is_alive);
+    Some(alive.unwrap_or(first))
+}
+
+pub(crate) fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     fs::read_dir(directory)?
         .map(|entry| Ok(entry?.path()))
         .collect()

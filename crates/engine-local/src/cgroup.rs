@@ -5,6 +5,7 @@
 //! what the versions do each in their own way, and [`describe`], what a host offers.
 
 mod describe;
+mod mending;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,13 @@ use std::{
 use engine::{DynoKind, EngineError, Limits};
 use shim::start::Place;
 
-pub(crate) use self::removal::kill;
 pub use self::{
     describe::{Ability, CgroupVersion, Controller, HostCgroups, describe},
     usage::{Pressure, Stall, Usage},
+};
+pub(crate) use self::{
+    mending::{is_inhabited, remove_deserted},
+    removal::kill,
 };
 use self::{removal::remove_empty, version_1::Version1, version_2::Version2};
 
@@ -47,6 +51,12 @@ pub(crate) struct Cgroups(Arc<dyn Hierarchy>);
 trait Hierarchy: fmt::Debug + Send + Sync {
     /// A group's directories: as many as there are hierarchies.
     fn directories(&self, leaf: &str) -> Vec<PathBuf>;
+
+    /// Has the slot's groups hand down what limits dynos, if somebody stopped that. Returns whether
+    /// somebody had.
+    fn hand_down_again(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// What to write to limit a group.
     fn settings(&self, leaf: &str, wanted: &Wanted) -> Vec<Setting>;

@@ -27,6 +27,7 @@ use shim::{
 };
 
 use crate::{
+    adopt,
     cgroup::{self, Cgroups},
     control, disk,
     dyno::Dyno,
@@ -88,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) network: Network,
     pub(crate) cgroups: Cgroups,
     pub(crate) seccomp: Vec<u64>,
+    /// Held by whoever mends.
+    pub(crate) mending: tokio::sync::Mutex<()>,
     dynos: Mutex<Dynos>,
 }
 
@@ -116,7 +119,7 @@ impl LocalEngine {
             .map_err(host("make the directory of dynos"))?;
         let shim = shim_program::install(&config.shim, &config.data)
             .map_err(host("copy the shim program"))?;
-        let slot = Slot::claim(&config.data)?;
+        let slot = claim_slot(&config.data, &dynos_directory)?;
         let wakers = Wakers::open(&dynos_directory, &slot)
             .map_err(host("make a short path to the dynos"))?;
         let cgroups = Cgroups::open(Path::new(cgroup::MOUNT), &slot.cgroup_name())?;
@@ -137,6 +140,7 @@ impl LocalEngine {
             network,
             cgroups,
             seccomp: seccomp::filter(),
+            mending: tokio::sync::Mutex::default(),
             dynos: Mutex::default(),
         };
         inner.adopt().await?;
@@ -210,6 +214,25 @@ impl Inner {
             .get(&id)
             .cloned()
             .ok_or(EngineError::UnknownDyno(id))
+    }
+
+    /// Every dyno.
+    pub(crate) fn all(&self) -> Vec<Arc<Dyno>> {
+        self.dynos().held.values().cloned().collect()
+    }
+
+    /// Whether a dyno has this id, or a start.
+    pub(crate) fn is_known(&self, id: DynoId) -> bool {
+        let dynos = self.dynos();
+        dynos.held.contains_key(&id) || dynos.starting.contains(&id)
+    }
+
+    /// Does something while all dynos are known and none comes or goes; not while one starts.
+    pub(crate) fn if_none_starts(&self, act: impl FnOnce(&mut dyn Iterator<Item = &Arc<Dyno>>)) {
+        let dynos = self.dynos();
+        if dynos.starting.is_empty() {
+            act(&mut dynos.held.values());
+        }
     }
 
     /// Reserves an id.
@@ -375,7 +398,7 @@ impl Engine for LocalEngine {
     }
 
     async fn mend(&self) -> Result<Vec<String>, EngineError> {
-        Ok(Vec::new())
+        self.0.mend().await
     }
 }
 
@@ -420,6 +443,27 @@ fn log_record(record: &Record) -> LogRecord {
         },
         text: String::from_utf8_lossy(&record.text).into_owned(),
     }
+}
+
+/// The slot that this directory's dynos have, or any.
+fn claim_slot(data: &Path, dynos: &Path) -> Result<Slot, EngineError> {
+    let Some(had) = adopt::slot_of(dynos) else {
+        return Slot::claim(data);
+    };
+    let slot = Slot::claim_again(data, had.number)?;
+    if had.is_alive && slot.number != had.number {
+        slot.free()?;
+        let refused = format!(
+            "they run in slot {}, which another platform has taken since the register was lost \
+             (hint: run `landfall down` for that one first)",
+            had.number
+        );
+        return Err(EngineError::Host {
+            step: "take over the platform's dynos",
+            source: io::Error::other(refused),
+        });
+    }
+    Ok(slot)
 }
 
 fn make_private(directory: &Path) -> io::Result<()> {

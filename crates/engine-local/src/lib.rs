@@ -13,6 +13,7 @@ mod dyno;
 mod engine;
 mod handed_in;
 mod inside;
+mod mend;
 pub mod network;
 mod probe;
 mod request;

@@ -11,6 +11,7 @@
 mod firewall;
 mod indices;
 mod link;
+mod repair;
 mod ruleset;
 
 use std::{
@@ -27,6 +28,7 @@ use std::{
 use engine::EngineError;
 use tokio::sync::{Notify, RwLock, oneshot};
 
+pub(crate) use self::repair::{Survey, remove_deserted};
 pub use self::ruleset::{Subnet, SubnetError};
 use self::{
     firewall::Firewall,
@@ -100,6 +102,8 @@ struct Shared {
     refill: Arc<Notify>,
     /// Whether no more networks are made. Held for reading while one is.
     is_closed: RwLock<bool>,
+    /// Held for reading while a dyno's network is removed, for writing while one is repaired.
+    repairing: RwLock<()>,
 }
 
 impl Network {
@@ -113,7 +117,7 @@ impl Network {
             step: "open the dynos' network",
             source,
         };
-        fs::create_dir_all(NAMESPACES).map_err(open)?;
+        make_directory().map_err(open)?;
         let host_netns = File::open("/proc/thread-self/ns/net").map_err(open)?;
         let (connection, netlink, _) = rtnetlink::new_connection().map_err(open)?;
         tokio::spawn(connection);
@@ -132,6 +136,7 @@ impl Network {
             indices: Mutex::new(indices),
             refill: Arc::new(Notify::new()),
             is_closed: RwLock::new(false),
+            repairing: RwLock::default(),
         }));
         network.assert().await?;
         tokio::spawn(fill(
@@ -148,7 +153,7 @@ impl Network {
     /// # Errors
     /// `Host` when the host refuses to make one or the slot's range is used up.
     pub async fn take(&self) -> Result<DynoNetwork, EngineError> {
-        let ready = self.0.indices().take_ready();
+        let ready = self.take_whole();
         self.0.refill.notify_one();
         let index = match ready {
             Some(index) => Ok(index),
@@ -159,6 +164,17 @@ impl Network {
             source,
         })?;
         Ok(self.0.describe(index))
+    }
+
+    /// A ready one that nobody has broken meanwhile.
+    fn take_whole(&self) -> Option<u32> {
+        loop {
+            let index = self.0.indices().take_ready()?;
+            if self.0.is_kept(index) {
+                return Some(index);
+            }
+            self.0.indices().set(index, Use::LeftOver);
+        }
     }
 
     async fn make_now(&self) -> io::Result<u32> {
@@ -179,6 +195,7 @@ impl Network {
     /// # Errors
     /// `Host` when the host refuses; [`Network::sweep`] then tries again.
     pub async fn release(&self, index: u32) -> Result<(), EngineError> {
+        let _still = self.0.repairing.read().await;
         self.0.indices().set(index, Use::Changing);
         self.0.remove(index).await
     }
@@ -194,17 +211,24 @@ impl Network {
         self.0.describe(index).netns
     }
 
-    /// Raises the firewall and forwarding again if anyone took them down.
+    /// Raises the firewall and forwarding again if anyone took them down. Returns what was done.
     ///
     /// # Errors
     /// `Host`.
-    pub async fn assert(&self) -> Result<(), EngineError> {
+    pub async fn assert(&self) -> Result<Vec<String>, EngineError> {
         let failed = |source| EngineError::Host {
             step: "assert the dynos' network",
             source,
         };
-        link::setting("/proc/sys/net/ipv4/ip_forward", "1").map_err(failed)?;
-        self.0.firewall.assert().await.map_err(failed)
+        let mut done = Vec::new();
+        if link::setting("/proc/sys/net/ipv4/ip_forward", "1").map_err(failed)? {
+            done.push("switched forwarding of packets on".to_owned());
+        }
+        if self.0.firewall.assert().await.map_err(failed)? {
+            let table = self.0.slot.nft_table();
+            done.push(format!("loaded the firewall's table {table} again"));
+        }
+        Ok(done)
     }
 
     /// Removes networks of this slot that are on the host, and neither in `known`, nor adopted, nor
@@ -265,22 +289,8 @@ impl Shared {
         }
         let reserved = self.indices().reserve();
         let index = reserved.ok_or_else(|| io::Error::other("the slot's networks are used up"))?;
-        let DynoNetwork {
-            netns,
-            host_address,
-            dyno_address,
-            interface,
-            ..
-        } = self.describe(index);
-        let host_netns = Arc::clone(&self.host_netns);
-        let plan = LinkPlan {
-            netns: netns.clone(),
-            interface,
-            host_address,
-            dyno_address,
-            host_netns,
-            mtu: self.mtu,
-        };
+        let plan = self.plan(index);
+        let netns = plan.netns.clone();
         let made = link::make(&self.netlink, plan).await;
         let mut indices = self.indices();
         match made {
@@ -289,6 +299,18 @@ impl Shared {
             Err(_) => indices.free(index),
         }
         made.map(|()| index)
+    }
+
+    fn plan(&self, index: u32) -> LinkPlan {
+        let network = self.describe(index);
+        LinkPlan {
+            netns: network.netns,
+            interface: network.interface,
+            host_address: network.host_address,
+            dyno_address: network.dyno_address,
+            host_netns: Arc::clone(&self.host_netns),
+            mtu: self.mtu,
+        }
     }
 
     async fn remove(&self, index: u32) -> Result<(), EngineError> {
@@ -315,6 +337,11 @@ impl Shared {
         }
         outcome
     }
+}
+
+/// Makes the directory of files that keep namespaces, if it is not there.
+pub(crate) fn make_directory() -> io::Result<()> {
+    fs::create_dir_all(NAMESPACES)
 }
 
 /// Keeps the pool full until the network is dropped or closed.

@@ -15,6 +15,8 @@ use std::{
 use engine::EngineError;
 use rustix::fs::FlockOperation;
 
+use crate::cgroup;
+
 /// Where slots are registered; emptied by a restart of the host, as are all resources they name.
 const REGISTRY: &str = "/run/landfall/slots";
 /// How many platforms fit on one machine. The last number stays free: its user ids would reach
@@ -41,6 +43,7 @@ pub struct Slot {
     /// 0 to 254.
     pub number: u8,
     registration: PathBuf,
+    owner: PathBuf,
 }
 
 impl Slot {
@@ -49,7 +52,20 @@ impl Slot {
     /// # Errors
     /// `Host` when the registry cannot be written or all slots are taken.
     pub fn claim(data_dir: &Path) -> Result<Self, EngineError> {
-        Self::claim_in(Path::new(REGISTRY), data_dir)
+        Self::claim_number(Path::new(REGISTRY), data_dir, &Wish::unlived_in(None))
+    }
+
+    /// As [`Slot::claim`], but with this number if it is free: the one that resources on the host
+    /// carry, after the registry was lost.
+    ///
+    /// # Errors
+    /// As [`Slot::claim`].
+    pub fn claim_again(data_dir: &Path, number: u8) -> Result<Self, EngineError> {
+        Self::claim_number(
+            Path::new(REGISTRY),
+            data_dir,
+            &Wish::unlived_in(Some(number)),
+        )
     }
 
     /// As [`Slot::claim`], with another registry.
@@ -57,10 +73,80 @@ impl Slot {
     /// # Errors
     /// `Host` when the registry cannot be written or all slots are taken.
     pub fn claim_in(registry: &Path, data_dir: &Path) -> Result<Self, EngineError> {
-        claim(registry, data_dir).map_err(|source| EngineError::Host {
+        let wish = Wish {
+            number: None,
+            is_lived_in: |_| false,
+        };
+        Self::claim_number(registry, data_dir, &wish)
+    }
+
+    fn claim_number(registry: &Path, data_dir: &Path, wish: &Wish) -> Result<Self, EngineError> {
+        claim(registry, data_dir, wish).map_err(|source| EngineError::Host {
             step: "claim a slot on this machine",
             source,
         })
+    }
+
+    /// Registers the slot again if somebody has removed that. Returns whether it was missing.
+    ///
+    /// # Errors
+    /// `Host` when another platform has the number now, or the registry cannot be written.
+    pub fn mend(&self) -> Result<bool, EngineError> {
+        self.register_again().map_err(|source| EngineError::Host {
+            step: "keep the slot on this machine",
+            source,
+        })
+    }
+
+    fn register_again(&self) -> io::Result<bool> {
+        if registered_owner(&self.registration)?.as_deref() == Some(&self.owner) {
+            return Ok(false);
+        }
+        let registry = self.registration.parent().ok_or(io::ErrorKind::NotFound)?;
+        let _lock = lock(registry)?;
+        match registered_owner(&self.registration)? {
+            Some(other) if other != self.owner && other.is_dir() => Err(io::Error::other(format!(
+                "slot {} belongs to the platform in {} now",
+                self.number,
+                other.display()
+            ))),
+            _ => self.register(registry).map(|()| true),
+        }
+    }
+
+    fn register(&self, registry: &Path) -> io::Result<()> {
+        // Renamed into place whole: a torn registration would look free to the next platform.
+        let draft = registry.join(".draft");
+        fs::write(&draft, self.owner.as_os_str().as_bytes())?;
+        fs::rename(&draft, &self.registration)
+    }
+
+    /// Slots of this machine whose platform's directory is gone, and a lock under which nobody
+    /// claims one of them.
+    pub(crate) fn deserted() -> io::Result<(File, Vec<Self>)> {
+        let registry = Path::new(REGISTRY);
+        let lock = lock(registry)?;
+        let mut deserted = Vec::new();
+        for number in 0..SLOTS {
+            let registration = registry.join(format!("{number:03}"));
+            if let Some(owner) = registered_owner(&registration)?
+                && matches!(fs::metadata(&owner), Err(error) if error.kind() == io::ErrorKind::NotFound)
+            {
+                deserted.push(Self {
+                    number,
+                    registration,
+                    owner,
+                });
+            }
+        }
+        Ok((lock, deserted))
+    }
+
+    /// The slot that an address belongs to.
+    pub(crate) fn number_of(address: Ipv4Addr) -> Option<u8> {
+        let offset = u32::from(address).checked_sub(u32::from(FIRST_ADDRESS))?;
+        let number = u8::try_from(offset / (DYNOS_PER_SLOT * 2)).ok()?;
+        (number < SLOTS).then_some(number)
     }
 
     /// Gives the number back, once nothing of it is left on the host.
@@ -124,30 +210,53 @@ impl Slot {
     }
 }
 
-fn claim(registry: &Path, data_dir: &Path) -> io::Result<Slot> {
+/// Which free slot to take.
+struct Wish {
+    /// This one, if it is free.
+    number: Option<u8>,
+    /// Whether dynos run in a slot, so that it is only free for the platform whose they are.
+    is_lived_in: fn(&Slot) -> bool,
+}
+
+impl Wish {
+    /// One that no dyno runs in, whatever the register says.
+    fn unlived_in(number: Option<u8>) -> Self {
+        Self {
+            number,
+            is_lived_in: |slot| cgroup::is_inhabited(&slot.cgroup_name()),
+        }
+    }
+}
+
+fn claim(registry: &Path, data_dir: &Path, wish: &Wish) -> io::Result<Slot> {
     let owner = data_dir.canonicalize()?;
-    fs::create_dir_all(registry)?;
-    let lock = File::create(registry.join(".lock"))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    let _lock = lock(registry)?;
     let mut free = None;
     for number in 0..SLOTS {
-        let registration = registry.join(format!("{number:03}"));
         let slot = Slot {
             number,
-            registration,
+            registration: registry.join(format!("{number:03}")),
+            owner: owner.clone(),
         };
         match registered_owner(&slot.registration)? {
             Some(registered) if registered == owner => return Ok(slot),
             Some(registered) if registered.is_dir() => {}
-            _ => free = free.or(Some(slot)),
+            _ if wish.number == Some(number) => free = Some(slot),
+            _ if free.is_none() && !(wish.is_lived_in)(&slot) => free = Some(slot),
+            _ => {}
         }
     }
     let slot = free.ok_or_else(|| io::Error::other("all slots are taken by other platforms"))?;
-    // Renamed into place whole: a torn registration would look free to the next platform.
-    let draft = registry.join(".draft");
-    fs::write(&draft, owner.as_os_str().as_bytes())?;
-    fs::rename(&draft, &slot.registration)?;
+    slot.register(registry)?;
     Ok(slot)
+}
+
+/// Makes the registry if it is missing, and keeps all others from changing it.
+fn lock(registry: &Path) -> io::Result<File> {
+    fs::create_dir_all(registry)?;
+    let lock = File::create(registry.join(".lock"))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
 }
 
 fn registered_owner(registration: &Path) -> io::Result<Option<PathBuf>> {
@@ -166,6 +275,7 @@ mod tests {
         Slot {
             number,
             registration: PathBuf::new(),
+            owner: PathBuf::new(),
         }
     }
 
@@ -195,6 +305,45 @@ mod tests {
             Slot::claim_in(registry.path(), next.path()).unwrap().number,
             0
         );
+    }
+
+    #[test]
+    fn a_lost_registration_is_made_again_unless_another_has_the_number() {
+        let registry = tempfile::tempdir().unwrap();
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let claim = |path: &Path, is_lived_in| {
+            let wish = Wish {
+                number: Some(3),
+                is_lived_in,
+            };
+            Slot::claim_number(registry.path(), path, &wish).unwrap()
+        };
+        let slot = claim(one.path(), |_| true);
+        assert_eq!((slot.number, slot.mend().unwrap()), (3, false));
+        fs::remove_dir_all(registry.path()).unwrap();
+        assert!(slot.mend().unwrap() && !slot.mend().unwrap());
+        fs::remove_dir_all(registry.path()).unwrap();
+        let other = claim(two.path(), |_| false);
+        assert_eq!(other.number, 3);
+        let refused = std::error::Error::source(&slot.mend().unwrap_err())
+            .unwrap()
+            .to_string();
+        assert!(
+            refused.starts_with("slot 3 belongs to the platform in /"),
+            "{refused}"
+        );
+        assert_eq!(claim(one.path(), |slot| slot.number < 2).number, 2);
+    }
+
+    #[test]
+    fn addresses_tell_their_slot() {
+        for number in [0, 7, 254] {
+            let (host, dyno) = slot(number).link_addresses(2047);
+            assert_eq!(Slot::number_of(host), Some(number));
+            assert_eq!(Slot::number_of(dyno), Some(number));
+        }
+        assert_eq!(Slot::number_of([10, 207, 255, 255].into()), None);
+        assert_eq!(Slot::number_of([10, 224, 0, 0].into()), None);
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct Platform {
     pub(crate) runs_starting: Arc<tokio::sync::RwLock<()>>,
     /// One-off dynos whose end somebody sees to.
     pub(crate) attended_runs: Claims,
+    /// Told when the engine refused something, and the host may need mending.
+    pub(crate) host_trouble: Arc<tokio::sync::Notify>,
     due: Arc<tokio::sync::Mutex<Option<nudges::Due>>>,
 }
 
@@ -133,6 +135,7 @@ impl Platform {
             rendezvous: Rendezvous::default(),
             runs_starting: Arc::default(),
             attended_runs: Claims::default(),
+            host_trouble: Arc::default(),
             due: Arc::new(tokio::sync::Mutex::new(Some(due))),
         })
     }

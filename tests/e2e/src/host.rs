@@ -92,6 +92,16 @@ impl Host {
         })
     }
 
+    /// The host's end of a dyno's link.
+    pub fn link_of(&self, dyno: &Held) -> String {
+        format!("lf{:03}-{}", self.slot, dyno.network)
+    }
+
+    /// The platform's firewall table, in family `inet`.
+    pub fn table(&self) -> String {
+        format!("landfall_{:03}", self.slot)
+    }
+
     /// Whether the router has been told to send requests to this dyno.
     pub fn is_routed(&self, dyno: &str) -> bool {
         fs::read_to_string(self.data.join("router/routes.json"))

@@ -70,6 +70,17 @@ impl Hierarchy for Version2 {
         vec![self.group.join(leaf)]
     }
 
+    fn hand_down_again(&self) -> io::Result<bool> {
+        let control = self.group.join("cgroup.subtree_control");
+        let enabled = fs::read_to_string(control)?;
+        let is_enabled = |name: &&str| enabled.split_whitespace().any(|one| one == *name);
+        if NEEDED.iter().all(is_enabled) {
+            return Ok(false);
+        }
+        self.group.parent().map(enable).transpose()?;
+        enable(&self.group).map(|()| true)
+    }
+
     fn settings(&self, leaf: &str, wanted: &Wanted) -> Vec<Setting> {
         let at = |name: &str| self.file(leaf, name);
         let mut settings = vec![

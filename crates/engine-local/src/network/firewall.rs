@@ -22,40 +22,39 @@ impl Firewall {
         }
     }
 
-    /// Loads the ruleset unless the kernel has it as it was last loaded.
-    pub(super) async fn assert(&self) -> io::Result<()> {
+    /// Loads the ruleset unless the kernel has it as it was last loaded. Returns whether somebody
+    /// had changed it.
+    pub(super) async fn assert(&self) -> io::Result<bool> {
         let mut listing = self.listing.lock().await;
+        let mut was_changed = false;
         if let Some(whole) = listing.as_ref() {
             let present = self.list().await;
             if present.as_ref().is_ok_and(|present| present == whole) {
-                return Ok(());
+                return Ok(false);
             }
-            tracing::warn!(
-                table = self.table,
-                "the firewall was changed from outside; repairing"
-            );
+            was_changed = true;
         }
         nft(&["-f", "-"], &self.ruleset).await?;
         *listing = Some(self.list().await?);
-        Ok(())
+        Ok(was_changed)
     }
 
     /// Removes the table, if it is there.
     pub(super) async fn remove(&self) -> io::Result<()> {
         let mut listing = self.listing.lock().await;
         *listing = None;
-        let table = &self.table;
-        nft(
-            &["-f", "-"],
-            &format!("table inet {table} {{}}\ndelete table inet {table}\n"),
-        )
-        .await?;
-        Ok(())
+        remove_table(&self.table).await
     }
 
     async fn list(&self) -> io::Result<String> {
         nft(&["--stateless", "list", "table", "inet", &self.table], "").await
     }
+}
+
+/// Removes a table, if it is there.
+pub(super) async fn remove_table(table: &str) -> io::Result<()> {
+    let removal = format!("table inet {table} {{}}\ndelete table inet {table}\n");
+    nft(&["-f", "-"], &removal).await.map(drop)
 }
 
 /// Runs `nft` and returns what it prints.

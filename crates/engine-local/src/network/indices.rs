@@ -3,7 +3,7 @@
 //! Pure bookkeeping: an index stands for a namespace, two addresses and a range of user ids, and
 //! is given to another dyno only after all of that is gone. Read [`Indices`] first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::slot::DYNOS_PER_SLOT;
 
@@ -56,6 +56,44 @@ impl Indices {
     /// Says that nothing of an index is left.
     pub(super) fn free(&mut self, index: u32) {
         self.uses.remove(&index);
+    }
+
+    /// Whether a dyno has it.
+    pub(super) fn is_taken(&self, index: u32) -> bool {
+        self.uses.get(&index) == Some(&Use::Taken)
+    }
+
+    /// All that are ready.
+    pub(super) fn all_ready(&self) -> Vec<u32> {
+        let ready = self.uses.iter().filter(|(_, use_)| **use_ == Use::Ready);
+        ready.map(|(index, _)| *index).collect()
+    }
+
+    /// Takes a ready one out of the pool to be removed; not if it was taken meanwhile.
+    pub(super) fn condemn_ready(&mut self, index: u32) -> bool {
+        self.condemn_if(index, Some(Use::Ready))
+    }
+
+    /// Marks one that nothing is known of as about to be removed; not if it is in use meanwhile.
+    pub(super) fn condemn_unknown(&mut self, index: u32) -> bool {
+        index < DYNOS_PER_SLOT && self.condemn_if(index, None)
+    }
+
+    fn condemn_if(&mut self, index: u32, use_: Option<Use>) -> bool {
+        let is_so = self.uses.get(&index).copied() == use_;
+        if is_so {
+            self.uses.insert(index, Use::Changing);
+        }
+        is_so
+    }
+
+    /// Marks all that were taken for dynos other than these as left over.
+    pub(super) fn abandon(&mut self, inhabited: &BTreeSet<u32>) {
+        for (index, use_) in &mut self.uses {
+            if *use_ == Use::Taken && !inhabited.contains(index) {
+                *use_ = Use::LeftOver;
+            }
+        }
     }
 
     /// How many are ready.

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io,
     net::Ipv4Addr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -24,7 +24,7 @@ use rtnetlink::{
 };
 use rustix::{
     mount::{UnmountFlags, mount_bind, unmount},
-    thread::{UnshareFlags, unshare_unsafe},
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 use tokio::sync::oneshot;
 
@@ -70,9 +70,46 @@ async fn make_both_ends(host: &Handle, plan: &LinkPlan) -> io::Result<()> {
         .name("landfall-netns".to_owned())
         .spawn(move || done.send(make_inside(&inside)))?;
     result.await.map_err(io::Error::other)??;
+    raise_host_end(host, plan).await
+}
+
+async fn raise_host_end(host: &Handle, plan: &LinkPlan) -> io::Result<()> {
     restrict_host_end(&plan.interface)?;
     let index = raise(host, &plan.interface, plan.host_address).await?;
     acknowledge_at_once(host, index, plan).await
+}
+
+/// Makes the link into a namespace that exists anew, whatever is left of the old one.
+pub(super) async fn remake(host: &Handle, plan: &LinkPlan, netns: Arc<OwnedFd>) -> io::Result<()> {
+    remove_link(host, &plan.interface).await?;
+    let (done, result) = oneshot::channel();
+    let inside = plan.clone();
+    thread::Builder::new()
+        .name("landfall-netns".to_owned())
+        .spawn(move || done.send(remake_inside(&inside, &netns)))?;
+    result.await.map_err(io::Error::other)??;
+    raise_host_end(host, plan).await
+}
+
+/// Moves this thread into the namespace and makes the link from there.
+fn remake_inside(plan: &LinkPlan, netns: &OwnedFd) -> io::Result<()> {
+    move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+    runtime()?.block_on(async {
+        let (connection, inside, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        remove_link(&inside, INSIDE).await
+    })?;
+    settle_inside(plan)
+}
+
+/// Keeps a namespace alive by mounting it on a file, in place of what is there.
+pub(super) fn keep(netns: &OwnedFd, file: &Path) -> io::Result<()> {
+    let_go(file)?;
+    File::create(file)?;
+    Ok(mount_bind(
+        format!("/proc/self/fd/{}", netns.as_raw_fd()),
+        file,
+    )?)
 }
 
 /// Has the host acknowledge each packet of the dyno as it comes. An app that writes an answer in
@@ -96,6 +133,11 @@ async fn acknowledge_at_once(host: &Handle, index: u32, plan: &LinkPlan) -> io::
 
 /// Removes the link, then the namespace; what is not there is as good as removed.
 pub(super) async fn remove(host: &Handle, netns: &Path, interface: &str) -> io::Result<()> {
+    remove_link(host, interface).await?;
+    let_go(netns)
+}
+
+async fn remove_link(host: &Handle, interface: &str) -> io::Result<()> {
     if let Some(index) = index_of(host, interface).await? {
         match host.link().del(index).execute().await {
             // It may go by itself, with its namespace.
@@ -103,9 +145,17 @@ pub(super) async fn remove(host: &Handle, netns: &Path, interface: &str) -> io::
             _ => {}
         }
     }
-    match unmount(netns, UnmountFlags::DETACH) {
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
+    Ok(())
+}
+
+/// Takes away the file that keeps a namespace, and all that is mounted on it.
+fn let_go(netns: &Path) -> io::Result<()> {
+    loop {
+        match unmount(netns, UnmountFlags::DETACH) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => break,
+            Err(error) => return Err(error.into()),
+        }
     }
     match fs::remove_file(netns) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -121,14 +171,22 @@ fn make_inside(plan: &LinkPlan) -> io::Result<()> {
     unsafe { unshare_unsafe(UnshareFlags::NEWNET)? };
     File::create(&plan.netns)?;
     mount_bind("/proc/thread-self/ns/net", &plan.netns)?;
+    settle_inside(plan)
+}
+
+/// Gives the namespace that this thread is in its settings and its end of the link.
+fn settle_inside(plan: &LinkPlan) -> io::Result<()> {
     setting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
     setting("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
     // Lets ping work without any capability.
     setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    runtime()?.block_on(connect_inside(plan))
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_io()
-        .build()?;
-    runtime.block_on(connect_inside(plan))
+        .build()
 }
 
 async fn connect_inside(plan: &LinkPlan) -> io::Result<()> {
@@ -213,15 +271,17 @@ fn restrict_host_end(interface: &str) -> io::Result<()> {
     setting(
         &format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"),
         "1",
-    )
+    )?;
+    Ok(())
 }
 
-/// Sets a kernel setting unless it has that value. A kernel without it has nothing to set.
-pub(super) fn setting(path: &str, value: &str) -> io::Result<()> {
+/// Sets a kernel setting unless it has that value. A kernel without it has nothing to set. Returns
+/// whether it was changed.
+pub(super) fn setting(path: &str, value: &str) -> io::Result<bool> {
     match fs::read_to_string(path) {
-        Ok(present) if present.split_whitespace().eq(value.split_whitespace()) => Ok(()),
-        Ok(_) => fs::write(path, value),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(present) if present.split_whitespace().eq(value.split_whitespace()) => Ok(false),
+        Ok(_) => fs::write(path, value).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }

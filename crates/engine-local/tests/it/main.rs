@@ -10,6 +10,7 @@ mod files;
 mod inside;
 mod life;
 mod limits;
+mod mending;
 mod output;
 mod support;
 

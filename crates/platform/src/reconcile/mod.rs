@@ -2,12 +2,14 @@
 //!
 //! Loops take no input but "look at this app"; a pass may be cut off anywhere. Read
 //! [`apps`] first. [`routes`] keeps the router's table, [`one_offs`] sees one-off dynos out, [`gone`]
-//! clears away deleted apps, [`orphans`] what no row explains, [`access`] takes in access lines,
-//! [`usage`] looks at what dynos use, [`sleep`] freezes and wakes.
+//! clears away deleted apps, [`orphans`] what no row explains, [`hosts`] keeps the host as dynos
+//! need it, [`access`] takes in access lines, [`usage`] looks at what dynos use, [`sleep`] freezes
+//! and wakes.
 
 mod access;
 pub(crate) mod apps;
 mod gone;
+mod hosts;
 pub(crate) mod observe;
 mod one_offs;
 mod orphans;
@@ -21,7 +23,11 @@ use std::{sync::Arc, time::Duration};
 use api::ids::AppId;
 use tokio::sync::Semaphore;
 
-use crate::{Platform, error::Result, nudges::Due};
+use crate::{
+    Platform,
+    error::{Error, Result},
+    nudges::Due,
+};
 
 /// Every app is looked at this often even if nothing seems to happen.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -37,6 +43,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     tokio::spawn(access::take_in(platform.clone()));
     tokio::spawn(usage::look_now_and_then(platform.clone()));
     tokio::spawn(sweep_now_and_then(platform.clone()));
+    tokio::spawn(hosts::mend(platform.clone()));
     let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
     while let Some(app) = due.recv().await {
         let Ok(permit) = Arc::clone(&passes).acquire_owned().await else {
@@ -56,6 +63,9 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
 async fn pass(platform: &Platform, app: AppId) {
     if let Err(error) = apps::pass(platform, app).await {
         tracing::error!(%app, error = &error as &dyn std::error::Error, "a pass over an app failed");
+        if matches!(error, Error::Engine(_)) {
+            platform.host_is_in_trouble();
+        }
         platform.nudge_after(app, Duration::from_secs(1));
     }
 }

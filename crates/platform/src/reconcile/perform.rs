@@ -152,7 +152,10 @@ async fn start(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
             platform.watch(&dyno);
         }
         Err(EngineError::AlreadyExists(_)) => platform.watch(&dyno),
-        Err(error) => return refuse(platform, &dyno, chain(&error)).await,
+        Err(error) => {
+            platform.host_is_in_trouble();
+            return refuse(platform, &dyno, chain(&error)).await;
+        }
     }
     platform.nudges.nudge(app.id);
     Ok(())

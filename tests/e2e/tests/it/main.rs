@@ -3,5 +3,6 @@
 mod cli;
 mod deploy;
 mod failures;
+mod mend;
 mod survival;
 mod traffic;
