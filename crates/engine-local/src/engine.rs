@@ -18,7 +18,7 @@ use api::{
 use async_trait::async_trait;
 use engine::{
     AttachStream, DynoExit, DynoReport, DynoSpec, Engine, EngineError, ExecSpec, Freeze, LogBatch,
-    LogRecord, LogStream, Probe,
+    LogRecord, LogStream, Probe, Question,
 };
 use shim::{
     control::{Answer, Request},
@@ -359,11 +359,17 @@ impl Engine for LocalEngine {
         }
     }
 
-    async fn probe(&self, id: DynoId, timeout: Duration) -> Result<Probe, EngineError> {
+    async fn probe(
+        &self,
+        id: DynoId,
+        question: &Question,
+        timeout: Duration,
+    ) -> Result<Probe, EngineError> {
         let dyno = self.0.find(id)?;
-        match (dyno.notes.port, dyno.ended()) {
+        match (question.port.or(dyno.notes.port), dyno.ended()) {
             (Some(port), None) => {
-                Ok(probe::probe(SocketAddr::new(dyno.notes.address, port), timeout).await)
+                let address = SocketAddr::new(dyno.notes.address, port);
+                Ok(probe::probe(address, question.http.as_ref(), timeout).await)
             }
             _ => Ok(Probe::Refused),
         }

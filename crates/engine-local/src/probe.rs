@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use engine::Probe;
+use engine::{HttpQuestion, Probe};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,14 +15,22 @@ const REST_BYTES: u64 = 16 << 20;
 /// How long the rest may take.
 const REST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks for `/` at the address.
-pub(crate) async fn probe(address: SocketAddr, timeout: Duration) -> Probe {
+/// Asks at the address; without a question, whether it accepts.
+pub(crate) async fn probe(
+    address: SocketAddr,
+    question: Option<&HttpQuestion>,
+    timeout: Duration,
+) -> Probe {
     let deadline = tokio::time::Instant::now() + timeout;
     let Ok(Ok(stream)) = tokio::time::timeout_at(deadline, TcpStream::connect(address)).await
     else {
         return Probe::Refused;
     };
-    match tokio::time::timeout_at(deadline, ask(stream, address)).await {
+    let Some(question) = question else {
+        return Probe::Answered { status: None };
+    };
+    let request = request(address, question);
+    match tokio::time::timeout_at(deadline, ask(stream, &request)).await {
         Ok(Ok((answer, stream))) if !answer.is_empty() => {
             tokio::spawn(hear_out(stream));
             Probe::Answered {
@@ -43,12 +51,34 @@ async fn hear_out(stream: TcpStream) {
     }
 }
 
+/// The request in full. Who may ask has made sure that nothing in it ends a line.
+fn request(address: SocketAddr, question: &HttpQuestion) -> String {
+    let host = address.to_string();
+    let mut request = format!("GET {} HTTP/1.1\r\n", question.path);
+    let own = [
+        ("Host", host.as_str()),
+        ("User-Agent", "Landfall-Probe/1"),
+        ("Accept", "*/*"),
+        ("Connection", "close"),
+    ];
+    let is_given = |name: &str| {
+        let mut given = question.headers.keys();
+        given.any(|given| given.eq_ignore_ascii_case(name))
+    };
+    let own = own.into_iter().filter(|(name, _)| !is_given(name));
+    let given = question
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in own.chain(given) {
+        request.extend([name, ": ", value, "\r\n"]);
+    }
+    request.push_str("\r\n");
+    request
+}
+
 /// The first bytes of the answer, and the connection.
-async fn ask(mut stream: TcpStream, address: SocketAddr) -> io::Result<(Vec<u8>, TcpStream)> {
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: {address}\r\nUser-Agent: Landfall-Probe/1\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n"
-    );
+async fn ask(mut stream: TcpStream, request: &str) -> io::Result<(Vec<u8>, TcpStream)> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     while answer.len() < STATUS_LINE_BYTES && !answer.contains(&b'\n') {
@@ -87,12 +117,27 @@ mod tests {
         check("", None);
     }
 
+    #[test]
+    fn headers_go_before_those_every_request_has() {
+        let question = HttpQuestion {
+            path: "/health".to_owned(),
+            headers: [("host".to_owned(), "example.com".to_owned())].into(),
+        };
+        assert_eq!(
+            request(([10, 0, 0, 1], 80).into(), &question),
+            "GET /health HTTP/1.1\r\nUser-Agent: Landfall-Probe/1\r\nAccept: */*\r\n\
+             Connection: close\r\nhost: example.com\r\n\r\n"
+        );
+    }
+
     #[tokio::test]
     async fn a_port_is_refused_silent_or_answers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let short = Duration::from_millis(50);
-        assert_eq!(probe(address, short).await, Probe::Silent);
+        let question = engine::Question::default().http;
+        let ask = |timeout| probe(address, question.as_ref(), timeout);
+        assert_eq!(ask(short).await, Probe::Silent);
         let served = async {
             // The first connection in the queue is the one that gave up.
             drop(listener.accept().await.unwrap());
@@ -103,12 +148,9 @@ mod tests {
                 .unwrap();
             stream
         };
-        let (found, stream) = tokio::join!(probe(address, Duration::from_secs(10)), served);
+        let (found, stream) = tokio::join!(ask(Duration::from_secs(10)), served);
         assert_eq!(found, Probe::Answered { status: Some(404) });
         drop((listener, stream));
-        assert_eq!(
-            probe(address, Duration::from_secs(10)).await,
-            Probe::Refused
-        );
+        assert_eq!(ask(Duration::from_secs(10)).await, Probe::Refused);
     }
 }

@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use crate::{
     error::EngineError,
     report::{
-        DynoExit, DynoReport, DynoRestart, DynoState, Freeze, LogBatch, LogRecord, LogStream,
-        Probe, Sleep, StartPhase,
+        DynoExit, DynoReport, DynoRestart, DynoState, Freeze, HttpQuestion, LogBatch, LogRecord,
+        LogStream, Probe, Question, Sleep, StartPhase,
     },
     spec::{Bind, DynoKind, DynoSpec, ExecSpec, Limits, Stdio},
 };
@@ -97,12 +97,17 @@ pub trait Engine: Send + Sync + 'static {
     /// `UnknownDyno`.
     async fn read_log(&self, id: DynoId, after: u64) -> Result<LogBatch, EngineError>;
 
-    /// Looks whether the dyno serves on its port, now: one TCP connection and one HTTP request,
-    /// at most `timeout`.
+    /// Looks whether the dyno serves on its port, now: one TCP connection and at most one HTTP
+    /// request, at most `timeout`.
     ///
     /// # Errors
     /// `UnknownDyno`. A refused or silent port is an answer, not an error.
-    async fn probe(&self, id: DynoId, timeout: Duration) -> Result<Probe, EngineError>;
+    async fn probe(
+        &self,
+        id: DynoId,
+        question: &Question,
+        timeout: Duration,
+    ) -> Result<Probe, EngineError>;
 
     /// Addresses the dyno's processes listen on (TCP), to explain why a boot failed:
     /// `127.0.0.1:8000`, `[::]:5000`.

@@ -169,6 +169,37 @@ pub struct LogBatch {
     pub ended: bool,
 }
 
+/// What to ask a dyno's port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Which port; the one it was told to listen on if absent.
+    pub port: Option<u16>,
+    /// The request to make; without one, accepting a connection is answer enough.
+    pub http: Option<HttpQuestion>,
+}
+
+/// One GET request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpQuestion {
+    /// Path and query: `/health`.
+    pub path: String,
+    /// Headers beside those every request has; one of these by the same name goes before it.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Default for Question {
+    /// `GET /` on the port it was told to listen on.
+    fn default() -> Self {
+        Self {
+            port: None,
+            http: Some(HttpQuestion {
+                path: "/".to_owned(),
+                headers: BTreeMap::new(),
+            }),
+        }
+    }
+}
+
 /// What a dyno's port said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
@@ -176,7 +207,7 @@ pub enum Probe {
     Refused,
     /// It accepted a connection and then said nothing in time.
     Silent,
-    /// It answered; `status` is absent if the answer was not HTTP.
+    /// It answered; `status` is absent if the answer was not HTTP, or none was asked for.
     Answered {
         /// The HTTP status.
         status: Option<u16>,

@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     AttachStream, Engine, EngineError,
-    report::{DynoExit, DynoReport, Freeze, LogBatch, Probe},
+    report::{DynoExit, DynoReport, Freeze, LogBatch, Probe, Question},
     spec::{DynoSpec, ExecSpec, Stdio},
 };
 
@@ -115,6 +115,15 @@ impl SimEngine {
         self.change(|world, now| {
             if let Some(dyno) = world.dynos.get_mut(&id) {
                 dyno.crash_unattended(code, now);
+            }
+        });
+    }
+
+    /// From now on the dyno's port says this.
+    pub fn answer(&self, id: DynoId, says: Probe) {
+        self.change(|world, _| {
+            if let Some(dyno) = world.dynos.get_mut(&id) {
+                dyno.port_says = says;
             }
         });
     }
@@ -322,7 +331,12 @@ impl Engine for SimEngine {
         self.until(id, |dyno| dyno.read_log(after)).await
     }
 
-    async fn probe(&self, id: DynoId, _timeout: Duration) -> Result<Probe, EngineError> {
+    async fn probe(
+        &self,
+        id: DynoId,
+        _question: &Question,
+        _timeout: Duration,
+    ) -> Result<Probe, EngineError> {
         self.change(|world, _| world.dyno(id).map(|dyno| dyno.probe()))
     }
 

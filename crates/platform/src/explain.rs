@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ids::DynoId;
-use engine::Probe;
+use engine::{Probe, Question};
 use futures_util::StreamExt;
 use logs::{Filter, LogLine, LogSource};
 use store::{App, Dyno};
@@ -11,7 +11,10 @@ use store::{App, Dyno};
 use crate::{
     Platform,
     launch::port,
-    plan::Failure,
+    plan::{
+        Failure,
+        health::{Pace, Which},
+    },
     reconcile::{observe, perform::PLATFORM_ERROR},
 };
 
@@ -113,9 +116,26 @@ impl Platform {
     }
 
     async fn explain_timeout(&self, dyno: &Dyno) -> String {
+        if let Some(check) = self.startup_check(dyno).await {
+            let seconds = Pace::of(Which::Startup, &check).patience().as_secs();
+            let finding = self.health.startup_finding(dyno.id);
+            let mut text = format!(
+                "Error R10 (Boot timeout): {} did not pass its startup check within {seconds} seconds of launch.\n\
+                 last attempt: {}\n\
+                 hint: attempts times interval_seconds of the check is how long it may take.",
+                dyno.name,
+                finding.as_deref().unwrap_or("none"),
+            );
+            self.add_last_lines(dyno, &mut text).await;
+            return text;
+        }
         let seconds = self.settings.boot_timeout.as_secs();
         let port = port(dyno.id);
-        let probe = match self.engine.probe(dyno.id, PROBE_TIMEOUT).await {
+        let probe = match self
+            .engine
+            .probe(dyno.id, &Question::default(), PROBE_TIMEOUT)
+            .await
+        {
             Ok(Probe::Refused) => "connection refused".to_owned(),
             Ok(Probe::Silent) => "accepted a connection but did not answer".to_owned(),
             Ok(Probe::Answered {

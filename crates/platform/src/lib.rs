@@ -12,6 +12,7 @@ pub mod authorize;
 pub mod buildpack_installations;
 pub mod builds;
 pub mod caller;
+mod checks;
 mod claims;
 pub mod collaborators;
 pub mod config_vars;
@@ -20,6 +21,7 @@ pub mod dynos;
 pub mod error;
 mod explain;
 pub mod formations;
+pub mod health_checks;
 mod launch;
 pub mod log_sessions;
 mod nudges;
@@ -50,7 +52,9 @@ use store::Store;
 
 use crate::{
     builds::Builds,
+    checks::Health,
     claims::{Claims, Watches},
+    health_checks::SlugChecks,
     nudges::Nudges,
     outputs::Outputs,
     reconcile::{routes::RouteBook, sleep::SleepBook, usage::Usages},
@@ -78,6 +82,11 @@ pub struct Platform {
     pub(crate) watches: Watches,
     /// What dynos use.
     pub(crate) usages: Usages,
+    /// How dynos do by their health checks.
+    pub(crate) health: Health,
+    pub(crate) slug_checks: SlugChecks,
+    /// Counts changes of health checks, for those who make them.
+    pub(crate) checks_changed: tokio::sync::watch::Sender<u64>,
     /// Dynos that somebody is stopping.
     pub(crate) stopping: Claims,
     pub(crate) route_book: Arc<RouteBook>,
@@ -128,6 +137,9 @@ impl Platform {
             nudges,
             watches: Watches::default(),
             usages: Usages::default(),
+            health: Health::default(),
+            slug_checks: SlugChecks::default(),
+            checks_changed: tokio::sync::watch::channel(0).0,
             stopping: Claims::default(),
             route_book,
             sleep_book,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use api::{clock::Time, ids::DynoId};
-use engine::{DynoReport, DynoState, EngineError, LogRecord, Probe};
+use engine::{DynoReport, DynoState, EngineError, LogRecord, Probe, Question};
 use logs::{LogLine, LogSource};
 use store::{Dyno, DynoKind, StoreError};
 
@@ -45,7 +45,10 @@ impl Platform {
         tokio::spawn(async move {
             let ((), (), ()) = tokio::join!(
                 platform.take_in_log(&dyno),
-                platform.await_answer(&dyno),
+                async {
+                    platform.await_answer(&dyno).await;
+                    platform.keep_checking(&dyno).await;
+                },
                 platform.await_end(&dyno),
             );
             if platform.is_running(dyno.id).await {
@@ -81,13 +84,18 @@ impl Platform {
         self.nudges.nudge(dyno.app);
     }
 
-    /// Marks the dyno up: a web dyno when it answers, any other at once.
+    /// Marks the dyno up: with a startup check when that passes, else a web dyno when it answers
+    /// and any other at once.
     async fn await_answer(&self, dyno: &Dyno) {
         if dyno.state != store::DynoState::Starting {
             return;
         }
         let is_web = dyno.kind == DynoKind::Formation && dyno.process_type.is_web();
-        if is_web && !self.probe_until_up(dyno.id).await {
+        let is_up = match self.startup_check(dyno).await {
+            Some(check) => self.await_startup(dyno, &check).await,
+            None => !is_web || self.probe_until_up(dyno.id).await,
+        };
+        if !is_up {
             return;
         }
         while let Err(error) = self.mark_up(dyno).await {
@@ -105,7 +113,11 @@ impl Platform {
         let mut pause = PROBE_PAUSE;
         let mut listening_since = None;
         loop {
-            match self.engine.probe(dyno, PROBE_TIMEOUT).await {
+            match self
+                .engine
+                .probe(dyno, &Question::default(), PROBE_TIMEOUT)
+                .await
+            {
                 Ok(Probe::Answered { .. }) => return true,
                 Ok(Probe::Silent) => {
                     let now = self.clock.now();

@@ -142,7 +142,11 @@ impl Machine {
         let id = self.start(slug, &web).await;
         let deadline = tokio::time::Instant::now() + BOOT_DEADLINE;
         loop {
-            let probe = self.engine.probe(id, Duration::from_secs(5)).await.unwrap();
+            let probe = self
+                .engine
+                .probe(id, &engine::Question::default(), Duration::from_secs(5))
+                .await
+                .unwrap();
             if matches!(
                 probe,
                 Probe::Answered {

@@ -161,7 +161,12 @@ impl Engine for PlayedEngine {
         })
     }
 
-    async fn probe(&self, _id: DynoId, _timeout: Duration) -> Result<Probe, EngineError> {
+    async fn probe(
+        &self,
+        _id: DynoId,
+        _question: &engine::Question,
+        _timeout: Duration,
+    ) -> Result<Probe, EngineError> {
         Ok(Probe::Refused)
     }
 

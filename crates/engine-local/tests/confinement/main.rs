@@ -133,7 +133,13 @@ impl Fixture {
         let serve = ["python3", "-m", "http.server", "5000"].map(str::to_owned);
         let id = self.start(serve.to_vec()).await;
         let answered = async {
-            while self.engine.probe(id, POLL).await.unwrap() == Probe::Refused {
+            while self
+                .engine
+                .probe(id, &engine::Question::default(), POLL)
+                .await
+                .unwrap()
+                == Probe::Refused
+            {
                 tokio::time::sleep(POLL).await;
             }
         };

@@ -69,9 +69,13 @@ async fn what_serves_and_where_is_seen() {
         platform.engine.listening(id).await.unwrap(),
         ["127.0.0.1:8000"]
     );
-    let probe = soon(platform.engine.probe(id, Duration::from_secs(5)))
-        .await
-        .unwrap();
+    let probe = soon(platform.engine.probe(
+        id,
+        &engine::Question::default(),
+        Duration::from_secs(5),
+    ))
+    .await
+    .unwrap();
     assert_eq!(probe, Probe::Refused);
 }
 

@@ -6,7 +6,11 @@ use api::ids::DynoId;
 use futures_util::future::join_all;
 
 use super::{Behaviour, LONG_GRACE, Subject, soon};
-use crate::{EngineError, report::DynoState, spec::Stdio};
+use crate::{
+    EngineError,
+    report::{DynoState, Question},
+    spec::Stdio,
+};
 
 pub(super) async fn starts_lists_and_removes(subject: &Subject<'_>) {
     let engine = subject.engine;
@@ -134,7 +138,11 @@ pub(super) async fn refuses_unknown_ids(subject: &Subject<'_>) {
         "read_log"
     );
     assert!(
-        is_unknown(soon(engine.probe(id, zero)).await.err()),
+        is_unknown(
+            soon(engine.probe(id, &Question::default(), zero))
+                .await
+                .err()
+        ),
         "probe"
     );
     assert!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Behaviour, LONG_GRACE, POLL, PORT, Subject, soon};
 use crate::{
-    report::{LogRecord, LogStream, Probe},
+    report::{LogRecord, LogStream, Probe, Question},
     spec::Stdio,
 };
 
@@ -69,7 +69,7 @@ pub(super) async fn sees_a_port_answer(subject: &Subject<'_>) {
         loop {
             match subject
                 .engine
-                .probe(id, PROBE_TIME)
+                .probe(id, &Question::default(), PROBE_TIME)
                 .await
                 .expect("a known dyno is probed")
             {
@@ -88,7 +88,7 @@ pub(super) async fn sees_a_port_answer(subject: &Subject<'_>) {
         "{listening:?}"
     );
     subject.stop(id, LONG_GRACE).await;
-    let after = soon(subject.engine.probe(id, PROBE_TIME)).await;
+    let after = soon(subject.engine.probe(id, &Question::default(), PROBE_TIME)).await;
     assert_eq!(after.expect("an ended dyno is known"), Probe::Refused);
     subject.clear(id).await;
 }
@@ -101,7 +101,7 @@ pub(super) async fn sees_that_nothing_listens(subject: &Subject<'_>) {
         .await
         .expect("a dyno starts");
     subject.ready(id).await;
-    let probe = soon(subject.engine.probe(id, PROBE_TIME)).await;
+    let probe = soon(subject.engine.probe(id, &Question::default(), PROBE_TIME)).await;
     assert_eq!(probe.expect("it is known"), Probe::Refused);
     let listening = soon(subject.engine.listening(id))
         .await

@@ -28,7 +28,7 @@ pub(super) struct SimDyno {
     stdio: Stdio,
     due: VecDeque<(Time, Step)>,
     kill_at: Option<Time>,
-    port_says: Probe,
+    pub(super) port_says: Probe,
     ignores_term: bool,
     /// The ticket of its last thaw.
     woken: u64,

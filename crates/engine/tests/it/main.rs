@@ -11,7 +11,7 @@ use api::{
     ids::{AppId, DynoId},
 };
 use engine::{
-    DynoExit, DynoKind, DynoSpec, DynoState, Engine, EngineError, Limits, Probe, Stdio,
+    DynoExit, DynoKind, DynoSpec, DynoState, Engine, EngineError, Limits, Probe, Question, Stdio,
     conformance::{self, Behaviour, Fixture},
     sim::{SimConfig, SimEngine},
 };
@@ -60,7 +60,10 @@ async fn start(engine: &SimEngine, command: &str) -> DynoId {
 }
 
 async fn probe(engine: &SimEngine, id: DynoId) -> Probe {
-    engine.probe(id, Duration::ZERO).await.unwrap()
+    engine
+        .probe(id, &Question::default(), Duration::ZERO)
+        .await
+        .unwrap()
 }
 
 async fn exit_of(engine: &SimEngine, id: DynoId) -> Option<DynoExit> {

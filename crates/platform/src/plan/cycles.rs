@@ -1,5 +1,5 @@
 //! Daily cycling: each dyno of a formation is replaced when it has lived long enough, one of a type
-//! at a time, and only while nothing else goes on.
+//! at a time, and only while the app is awake and nothing else goes on.
 //!
 //! Source: Heroku Dev Center, "Dyno restarts": every 24 hours plus up to 216 minutes at random.
 //! Restarts and releases make new dynos and so begin the time anew.

@@ -161,6 +161,10 @@ fn keep_slot(app: &AppState, slot: &Slot<'_>, now: Time, plan: &mut Plan, boots:
         keep_other(app, slot, keeper, &others.collect::<Vec<_>>(), plan);
     }
     if let Some(keeper) = keeper {
+        let patience = app.patience(slot.current, slot.process_type);
+        if is_given_up(keeper, patience, now, plan) {
+            plan.steps.push(Step::GiveUp(keeper.id));
+        }
         tend(app, keeper, now, plan, boots);
     }
 }
@@ -223,6 +227,18 @@ fn record(slot: &Slot<'_>, size: String, crash_count: u32) -> Step {
     }
 }
 
+/// R10: a dyno of the serving release that does not come up in its time is tried again.
+fn is_given_up(keeper: &DynoView, patience: Option<Duration>, now: Time, plan: &mut Plan) -> bool {
+    let (Stage::Starting, Some(patience)) = (&keeper.stage, patience) else {
+        return false;
+    };
+    let deadline = keeper.since.after(patience);
+    if now < deadline {
+        plan.wake(deadline);
+    }
+    now >= deadline
+}
+
 /// Starts the slot's dyno if the engine does not know it, and replaces it after a crash.
 fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan, boots: &mut Boots) {
     match &keeper.stage {
@@ -237,15 +253,6 @@ fn tend(app: &AppState, keeper: &DynoView, now: Time, plan: &mut Plan, boots: &m
                 });
             if !occupied {
                 boots.start(keeper.id, plan);
-            }
-        }
-        Stage::Starting if keeper.process_type.is_web() => {
-            let deadline = keeper.since.after(app.boot_timeout);
-            if now >= deadline {
-                // R10: a web dyno of the serving release that never answers is tried again.
-                plan.steps.push(Step::GiveUp(keeper.id));
-            } else {
-                plan.wake(deadline);
             }
         }
         Stage::Starting | Stage::Up => {}

@@ -61,6 +61,8 @@ pub struct ReleaseView {
     pub has_slug: bool,
     /// Process type → command; empty without a slug.
     pub process_types: BTreeMap<ProcessType, String>,
+    /// How long dynos of the types with a startup check may take until they pass it.
+    pub startup: BTreeMap<ProcessType, Duration>,
 }
 
 /// Quantity and size of a process type.
@@ -91,6 +93,8 @@ pub struct DynoView {
     pub stage: Stage,
     /// Marked to be stopped; it gets no more requests.
     pub is_retired: bool,
+    /// Its readiness check has not failed.
+    pub is_ready: bool,
     /// When `stage` was reached.
     pub since: Time,
     /// How often this slot has crashed in a row.
@@ -253,6 +257,12 @@ impl AppState {
         types
             .flat_map(|kind| (1..=self.wanted(kind)).map(|number| DynoName::new(kind, number)))
             .collect()
+    }
+
+    /// How long a dyno of the type may take until it is up; for ever if nothing is asked of it.
+    fn patience(&self, release: &ReleaseView, process_type: &ProcessType) -> Option<Duration> {
+        let startup = release.startup.get(process_type).copied();
+        startup.or_else(|| process_type.is_web().then_some(self.boot_timeout))
     }
 
     /// The size wanted for a process type.

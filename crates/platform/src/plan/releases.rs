@@ -84,7 +84,8 @@ fn boot_web(app: &AppState, pending: &ReleaseView, now: Time, plan: &mut Plan, b
             Stage::Up => answering += 1,
             Stage::Ended { .. } => return fail(plan, pending, Failure::Crashed(candidate.id)),
             Stage::Starting => {
-                let deadline = candidate.since.after(app.boot_timeout);
+                let patience = app.patience(pending, web).unwrap_or(app.boot_timeout);
+                let deadline = candidate.since.after(patience);
                 if now >= deadline {
                     return fail(plan, pending, Failure::BootTimeout(candidate.id));
                 }

@@ -53,7 +53,8 @@ fn ticket(app: &AppState, dyno: DynoId) -> Option<SleepTicket> {
 }
 
 /// Web dynos that take requests: those of the serving release, or while none of them answers,
-/// those of an older one that still do.
+/// those of an older one that still do. Those whose readiness check fails are left out, unless that
+/// leaves nobody.
 fn answering(app: &AppState) -> Vec<&DynoView> {
     let Some(current) = app.current.as_ref().filter(|_| !app.sleep.is_stopped()) else {
         return Vec::new();
@@ -71,11 +72,15 @@ fn answering(app: &AppState) -> Vec<&DynoView> {
         .filter(up)
         .filter(|dyno| dyno.release == current.id)
         .collect();
-    if of_current.is_empty() {
+    let mut answering = if of_current.is_empty() {
         app.dynos.iter().filter(up).collect()
     } else {
         of_current
+    };
+    if answering.iter().any(|dyno| dyno.is_ready) {
+        answering.retain(|dyno| dyno.is_ready);
     }
+    answering
 }
 
 fn answer(inputs: &RouteInputs, app: &AppState, has_backends: bool) -> Answer {
@@ -137,6 +142,7 @@ mod tests {
             BTreeMap::new()
         };
         ReleaseView {
+            startup: BTreeMap::new(),
             id: ReleaseId::new(),
             version: 1,
             has_slug: true,
@@ -168,6 +174,7 @@ mod tests {
             is_release_phase: false,
             stage,
             is_retired: false,
+            is_ready: true,
             since: Time::default(),
             crash_count: 0,
         }
@@ -206,6 +213,20 @@ mod tests {
             Answer::Serving,
             &[leaving.id],
         );
+    }
+
+    #[test]
+    fn a_dyno_that_is_not_ready_takes_requests_only_if_none_is() {
+        let current = release(true);
+        let ready = dyno(&current, Stage::Up);
+        let unready = DynoView {
+            is_ready: false,
+            ..dyno(&current, Stage::Up)
+        };
+        let both = vec![unready.clone(), ready.clone()];
+        check(&app(Some(&current), both), Answer::Serving, &[ready.id]);
+        let alone = vec![unready.clone()];
+        check(&app(Some(&current), alone), Answer::Serving, &[unready.id]);
     }
 
     #[test]

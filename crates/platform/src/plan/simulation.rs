@@ -35,6 +35,7 @@ impl World {
                     is_release_phase: false,
                     stage: Stage::Recorded,
                     is_retired: false,
+                    is_ready: true,
                     since: now,
                     crash_count,
                 });

@@ -20,6 +20,7 @@ pub(super) fn release(version: u64, types: &[&str]) -> ReleaseView {
         version,
         has_slug: true,
         process_types,
+        startup: BTreeMap::new(),
     }
 }
 
@@ -34,6 +35,7 @@ pub(super) fn dyno(release: &ReleaseView, name: &str, stage: Stage) -> DynoView 
         is_release_phase: process_type == "release",
         stage,
         is_retired: false,
+        is_ready: true,
         since: Time::default(),
         crash_count: 0,
     }
@@ -294,6 +296,26 @@ fn a_serving_dyno_that_never_answers_is_given_up() {
     let due = Time::default().after(BOOT);
     assert_eq!(plan(&state, Time::default()).wake_at, Some(due));
     assert_eq!(plan(&state, due).steps, [Step::GiveUp(slow.id)]);
+}
+
+#[test]
+fn a_startup_check_has_its_own_time_and_holds_for_any_type() {
+    let mut current = release(1, &["web", "worker"]);
+    current.startup = [
+        (kind("web"), Duration::from_mins(5)),
+        (kind("worker"), Duration::from_secs(10)),
+    ]
+    .into();
+    let (web, worker) = (
+        dyno(&current, "web.1", Stage::Starting),
+        dyno(&current, "worker.1", Stage::Starting),
+    );
+    let state = scaled(app(Some(&current), None), "worker", 1);
+    let state = with(state, &[&web, &worker]);
+    let at = |seconds| Time::default().after(Duration::from_secs(seconds));
+    assert_eq!(plan(&state, at(0)).wake_at, Some(at(10)));
+    assert_eq!(plan(&state, at(61)).steps, [Step::GiveUp(worker.id)]);
+    assert_eq!(plan(&state, at(300)).steps.len(), 2);
 }
 
 #[test]

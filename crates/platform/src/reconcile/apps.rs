@@ -88,10 +88,12 @@ async fn view(platform: &Platform, release: &Release) -> Result<ReleaseView> {
         Some(slug) => platform.store.slug(slug).await?.process_types,
         None => BTreeMap::new(),
     };
+    let startup = platform.startup_patience(release, &process_types).await?;
     Ok(ReleaseView {
         id: release.id,
         version: release.version,
         has_slug: release.slug.is_some(),
         process_types,
+        startup,
     })
 }

@@ -44,7 +44,11 @@ pub(crate) async fn dynos(platform: &Platform, app: &App) -> Result<Vec<DynoView
         }
         let row = record_restarts(platform, row, &sight.restarts).await?;
         let (row, sight) = record_end(platform, row, sight).await?;
-        views.push(view(&row, sight));
+        let is_ready = !platform.health.is_unready(row.id);
+        views.push(DynoView {
+            is_ready,
+            ..view(&row, sight)
+        });
     }
     Ok(views)
 }
@@ -59,6 +63,7 @@ fn view(row: &Dyno, sight: Sight) -> DynoView {
         is_release_phase: row.kind == DynoKind::Release,
         stage: sight.stage,
         is_retired: row.is_retired,
+        is_ready: true,
         since: sight.since,
         crash_count: row.crash_count,
     }

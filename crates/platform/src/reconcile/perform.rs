@@ -14,7 +14,10 @@ use crate::{
     Platform,
     caller::system_change,
     error::{Error, Result},
-    plan::{Failure, Step},
+    plan::{
+        Failure, Step,
+        health::{Pace, Which},
+    },
     sizes,
 };
 
@@ -184,11 +187,8 @@ async fn give_up(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
     let Some(dyno) = find(platform, app, id).await? else {
         return Ok(());
     };
-    let seconds = platform.settings.boot_timeout.as_secs();
     let lines = vec![
-        format!(
-            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
-        ),
+        boot_timeout(platform, &dyno).await,
         "Stopping process with SIGKILL".to_owned(),
         "State changed from starting to crashed".to_owned(),
     ];
@@ -217,6 +217,22 @@ async fn give_up(platform: &Platform, app: &App, id: DynoId) -> Result<()> {
     });
     platform.nudges.nudge(app.id);
     Ok(())
+}
+
+/// What a dyno that did not come up in time failed to do, in Heroku's words if Heroku asks for it too.
+async fn boot_timeout(platform: &Platform, dyno: &Dyno) -> String {
+    let Some(check) = platform.startup_check(dyno).await else {
+        let seconds = platform.settings.boot_timeout.as_secs();
+        return format!(
+            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
+        );
+    };
+    let seconds = Pace::of(Which::Startup, &check).patience().as_secs();
+    let finding = platform.health.startup_finding(dyno.id);
+    let why = finding.unwrap_or_else(|| "nothing was found".to_owned());
+    format!(
+        "Error R10 (Boot timeout) -> Startup check failed for {seconds} seconds after launch: {why}"
+    )
 }
 
 /// Records a successor, which takes over as after a restart by hand.

@@ -8,6 +8,7 @@
 
 mod deletion;
 mod dynos;
+mod health;
 mod life_cycle;
 mod releases;
 mod restarts;

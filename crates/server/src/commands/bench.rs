@@ -64,7 +64,9 @@ async fn measure(engine: &dyn Engine, config: &Config, arguments: &Arguments) ->
         let started = Instant::now();
         engine.start(spec).await.context("cannot start a dyno")?;
         while !matches!(
-            engine.probe(id, PATIENCE).await?,
+            engine
+                .probe(id, &engine::Question::default(), PATIENCE)
+                .await?,
             Probe::Answered { status: Some(200) }
         ) {
             if started.elapsed() > PATIENCE {

@@ -21,6 +21,7 @@ mod etag;
 mod extract;
 mod formations;
 mod headers;
+mod health_checks;
 mod log_sessions;
 mod range;
 mod rate_limits;
@@ -104,6 +105,7 @@ pub fn table() -> Vec<Route> {
         dyno_sizes::routes(),
         dynos::routes(),
         formations::routes(),
+        health_checks::routes(),
         log_sessions::routes(),
         rate_limits::routes(),
         regions::routes(),

@@ -19,6 +19,7 @@ pub(super) fn at(seconds: u64) -> Time {
 fn release() -> ReleaseView {
     let types = ["web", "worker"].map(|name| (kind(name), format!("run {name}")));
     ReleaseView {
+        startup: BTreeMap::new(),
         id: api::ids::ReleaseId::new(),
         version: 4,
         has_slug: true,
@@ -28,6 +29,7 @@ fn release() -> ReleaseView {
 
 fn dyno(release: &ReleaseView, process_type: &str, number: u32) -> DynoView {
     DynoView {
+        is_ready: true,
         id: DynoId::new(),
         release: release.id,
         process_type: kind(process_type),

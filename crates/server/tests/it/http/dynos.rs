@@ -70,6 +70,48 @@ async fn scaling_listing_and_restarting() {
 }
 
 #[tokio::test]
+async fn sizes_events_and_health_checks() {
+    let harness = Harness::start().await;
+    harness.app("example").await;
+    harness.deploy("example", &[("web", "serve")]).await;
+    let size = harness.get("/dyno-sizes/Standard-2X").await.json();
+    assert_eq!(
+        (&size["name"], &size["memory"]),
+        (&json!("standard-2x"), &json!(1.0))
+    );
+    let unknown = harness.get("/dyno-sizes/huge").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let events = harness.get("/apps/example/dynos/web.1/events").await.json();
+    let events = events.as_array().unwrap();
+    assert!(
+        events.iter().any(|event| event["kind"] == "dyno.started"),
+        "{events:?}"
+    );
+    let path = "/apps/example/formation/web/health-checks";
+    let none = harness.get(path).await.json();
+    assert_eq!(
+        none,
+        json!({ "startup": null, "readiness": null, "liveness": null, "source": "none" })
+    );
+    let tcp = json!({ "type": "tcp", "attempts": 5 });
+    let set = harness.put(path, json!({ "readiness": tcp })).await.json();
+    assert_eq!((&set["readiness"], &set["source"]), (&tcp, &json!("api")));
+    let http = json!({ "type": "http", "path": "/health" });
+    let update = json!({ "startup": http, "readiness": null });
+    let set = harness.patch(path, update).await.json();
+    assert_eq!(
+        (&set["startup"], &set["readiness"]),
+        (&http, &serde_json::Value::Null)
+    );
+    let wrong = json!({ "startup": { "type": "http", "path": "health" } });
+    let refused = harness.put(path, wrong).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let misspelt = harness.patch(path, json!({ "livenes": http })).await;
+    assert!(misspelt.status.is_client_error());
+    assert_eq!(harness.delete(path).await.json(), none);
+}
+
+#[tokio::test]
 async fn one_off_dynos() {
     let harness = Harness::start().await;
     harness.app("example").await;
