@@ -3,9 +3,11 @@
 //! Each prints a table for people and, per figure, a line `figure NAME VALUE UNIT` for programs;
 //! names stay stable, ratios have the unit `x`. Raw samples go to `target/bench/NAME.json`.
 
+mod density;
 mod deploy;
 mod dyno_start;
 mod samples;
+mod server;
 
 pub(crate) use dyno_start::{SERVE, serve};
 
@@ -20,6 +22,11 @@ struct Bench {
 }
 
 const BENCHES: &[Bench] = &[
+    Bench {
+        name: "density",
+        about: "what idle dynos weigh, 500 of them, and how long they take to start",
+        run: density::run,
+    },
     Bench {
         name: "deploy",
         about: "push to live, first and second push, against the bare cost",

@@ -188,6 +188,16 @@ impl Cgroups {
             .try_for_each(Setting::write)
     }
 
+    /// A dyno's group in each hierarchy.
+    pub(crate) fn directories(&self, dyno: &str) -> Vec<PathBuf> {
+        self.0.directories(dyno)
+    }
+
+    /// The group of the shims in each hierarchy.
+    pub(crate) fn shim_directories(&self) -> Vec<PathBuf> {
+        self.0.directories(SHIMS)
+    }
+
     /// The group of a dyno, for its shim.
     pub(crate) fn place(&self, dyno: &str) -> Place {
         self.0.place(dyno)

@@ -29,6 +29,7 @@ mod usage;
 pub use crate::{
     engine::{LocalEngine, LocalEngineConfig},
     handed_in::is_handed_in,
+    usage::{Charge, Charged},
 };
 
 /// The user and group id that files of layers, captures and writable binds have on disk; inside a

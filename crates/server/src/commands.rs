@@ -3,6 +3,7 @@
 //! Exit statuses: 0 done, 1 failed, 2 called wrongly; `heroku` passes the CLI's own on.
 
 mod bench;
+mod bench_density;
 mod doctor;
 mod down;
 mod router;
@@ -55,6 +56,9 @@ enum Command {
     /// Measure the engine: seconds from starting a dyno to its first answer
     #[command(name = "bench:dyno-start", hide = true)]
     BenchDynoStart(bench::Arguments),
+    /// Measure the engine: what many idle dynos cost
+    #[command(name = "bench:density", hide = true)]
+    BenchDensity(bench_density::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,6 +113,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Sizes(arguments) => sizes::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),
+        Command::BenchDensity(arguments) => bench_density::run(&arguments),
     }
 }
 

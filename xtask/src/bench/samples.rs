@@ -1,9 +1,9 @@
 //! Series of measured times, their figures and their files.
 
-use std::fs;
+use std::{borrow::Borrow, fs};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{out, workspace};
 
@@ -20,6 +20,11 @@ impl Series {
             name: name.into(),
             seconds,
         }
+    }
+
+    /// What was measured, without spaces.
+    pub(crate) fn name(&self) -> String {
+        self.name.replace(' ', "_")
     }
 
     /// The middle one; 0 without any.
@@ -47,12 +52,13 @@ pub(crate) fn figure(name: &str, value: f64, unit: &str) {
 }
 
 /// Prints the table and the times, and writes the samples to `target/bench/NAME.json`.
-pub(crate) fn report(bench: &str, series: &[Series]) -> Result<()> {
+pub(crate) fn report(bench: &str, series: &[impl Borrow<Series>]) -> Result<()> {
+    let series: Vec<&Series> = series.iter().map(Borrow::borrow).collect();
     out::say(format_args!(
         "\n{:<34} {:>10} {:>10} {:>4}",
         bench, "median", "p90", "n"
     ));
-    for one in series {
+    for one in &series {
         out::say(format_args!(
             "{:<34} {:>8.1}ms {:>8.1}ms {:>4}",
             one.name,
@@ -62,18 +68,23 @@ pub(crate) fn report(bench: &str, series: &[Series]) -> Result<()> {
         ));
     }
     out::say("");
-    for one in series {
-        let name = format!("{bench}.{}", one.name.replace(' ', "_"));
+    for one in &series {
+        let name = format!("{bench}.{}", one.name());
         figure(&name, one.median() * 1e3, "ms");
     }
     let raw: Vec<_> = series
         .iter()
         .map(|one| json!({"name": one.name, "seconds": one.seconds}))
         .collect();
+    keep(bench, &raw.into())
+}
+
+/// Writes raw samples to `target/bench/NAME.json`.
+pub(crate) fn keep(bench: &str, raw: &Value) -> Result<()> {
     let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory)?;
     let file = directory.join(format!("{bench}.json"));
-    fs::write(&file, serde_json::to_vec_pretty(&raw)?)
+    fs::write(&file, serde_json::to_vec_pretty(raw)?)
         .with_context(|| format!("could not write {}", file.display()))
 }
 
