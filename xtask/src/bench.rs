@@ -8,6 +8,7 @@ mod deploy;
 mod dyno_start;
 mod samples;
 mod server;
+mod wake;
 
 pub(crate) use dyno_start::{SERVE, serve};
 
@@ -36,6 +37,11 @@ const BENCHES: &[Bench] = &[
         name: "dyno-start",
         about: "dyno start to HTTP 200, against fork/exec and crun",
         run: dyno_start::run,
+    },
+    Bench {
+        name: "wake",
+        about: "a sleeping app's first request, against one of an app that never slept",
+        run: wake::run,
     },
 ];
 

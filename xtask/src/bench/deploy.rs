@@ -89,9 +89,9 @@ fn bare_push(repository: &Repository, bare: &Path) -> Result<f64> {
     repository.push_to(&bare.display().to_string(), None, false)
 }
 
-/// Starts the running dyno's command once more, in its root directory but in the host's
+/// Starts the command of an app's running web dyno once more, in its root directory but in the host's
 /// namespaces, on another port.
-fn bare_start(platform: &Platform, app: &str) -> Result<f64> {
+pub(super) fn bare_start(platform: &Platform, app: &str) -> Result<f64> {
     let formation = platform
         .ready
         .call("GET", &format!("/apps/{app}/formation/web"), None)?;

@@ -53,7 +53,10 @@ pub(super) fn cause(head: &Head) -> String {
 async fn perform(duty: Duty, limit: Duration) {
     let socket = duty.ticket.socket.display();
     let outcome = match timeout(limit, ask(&duty.ticket)).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => {
+            tracing::info!(%socket, ticket = duty.ticket.ticket, "woke a dyno");
+            Ok(())
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, %socket, "cannot wake a dyno");
             Err(Code::H21)
