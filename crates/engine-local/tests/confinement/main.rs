@@ -33,12 +33,13 @@ use std::{
 };
 
 use api::ids::{AppId, DynoId};
-use engine::{DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
+use engine::{DynoKind, DynoSpec, Engine, ExecSpec, Limits, Probe, Stdio};
 use engine_local::{
     LAYER_OWNER, LocalEngine, LocalEngineConfig, network::host_resolvers, stacks::DEFAULT_STACK,
 };
 use expected::{Expected, HERE, NO_OTHER_USER, SECTIONS};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
 const PORT: u16 = 5000;
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -167,6 +168,24 @@ impl Fixture {
         assert!(exit.is_success(), "{exit:?} {lines:#?}");
         lines.iter().map(|line| finding(line)).collect()
     }
+
+    /// The same, as a command inside a dyno that does something else.
+    async fn probe_inside(&self, arguments: &[String]) -> BTreeMap<String, String> {
+        let id = self
+            .start(["sleep", "1000"].map(str::to_owned).to_vec())
+            .await;
+        let program = ["/app/probe".to_owned()];
+        let spec = ExecSpec {
+            command: [program.as_slice(), arguments].concat(),
+            env: BTreeMap::new(),
+            stdio: Stdio::Pipes,
+        };
+        let mut stream = self.engine.exec(id, spec).await.unwrap();
+        let mut text = String::new();
+        let read = stream.read_to_string(&mut text);
+        tokio::time::timeout(DEADLINE, read).await.unwrap().unwrap();
+        text.lines().map(finding).collect()
+    }
 }
 
 impl Drop for Fixture {
@@ -256,14 +275,17 @@ async fn a_dyno_is_confined() {
             .map(|server| (format!("connect={server}:53"), Expected::Open)),
     );
     let arguments: Vec<String> = targets.iter().map(|(target, _)| target.clone()).collect();
-    let mut findings = fixture.probe(&arguments).await;
+    let own = fixture.probe(&arguments).await;
+    let entered = fixture.probe_inside(&arguments).await;
 
     let tables = SECTIONS.iter().map(|section| section.findings);
     let table = tables.chain([HERE, &[("end", Expected::Open)]]).flatten();
     targets.extend(table.map(|(probe, expected)| ((*probe).to_owned(), *expected)));
-    let mut wrong = calls::take_differences(&mut findings);
-    wrong.extend(differences(&findings, &targets));
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    for (way, mut findings) in [("as its program", own), ("inside it", entered)] {
+        let mut wrong = calls::take_differences(&mut findings);
+        wrong.extend(differences(&findings, &targets));
+        assert!(wrong.is_empty(), "{way}: {wrong:#?}");
+    }
 }
 
 /// What only this test knows the places of, and what must come of trying to get there. `port` is
