@@ -20,13 +20,14 @@ use api::{
     ids::{AppId, DynoId},
     names::DynoName,
 };
-use engine::{DynoExit, DynoKind, DynoReport, DynoState, Sleep};
+use engine::{DynoExit, DynoKind, DynoReport, DynoRestart, DynoState, Sleep, StartPhase};
 use serde::{Deserialize, Serialize};
 use shim::{
     VERSION,
-    control::{Answer, NEWS_LINES, Request},
-    files::{self, Exit, State},
+    control::{Answer, NEWS_LINES, NEWS_RESTART, Request},
+    files::{self, Exit, Restart, State},
     spool::Reader,
+    start::Step,
 };
 use tokio::{
     io::AsyncReadExt,
@@ -63,6 +64,9 @@ pub(crate) struct Notes {
     /// Where what it writes below `/app` is kept, if that is not its own directory.
     #[serde(default)]
     pub(crate) capture: Option<PathBuf>,
+    /// What the engine's own part of its start took.
+    #[serde(default)]
+    pub(crate) phases: Vec<StartPhase>,
 }
 
 /// See the module.
@@ -92,8 +96,32 @@ struct Live {
     /// Its first process, on the host.
     process: i32,
     started_at: Time,
+    start_trace: Vec<StartPhase>,
+    restarts: Vec<DynoRestart>,
     sleep: Sleep,
     dropped_lines: u64,
+    is_detached: bool,
+}
+
+impl Live {
+    /// Takes over what the dyno's directory says.
+    fn read(&mut self, directory: &Path, state: &State, notes: &Notes) {
+        self.process = state.process;
+        self.started_at = Time::from_micros(state.started_at_micros);
+        let shim = state.trace.iter().map(|(step, micros)| StartPhase {
+            name: step.describe().to_owned(),
+            micros: *micros,
+        });
+        // The engine had no part in a later start.
+        let own = notes.phases.iter().filter(|_| state.restarts == 0).cloned();
+        self.start_trace = own.chain(shim).collect();
+        match files::read_restarts(directory) {
+            Ok(restarts) => self.restarts = restarts.iter().map(restart).collect(),
+            Err(error) => {
+                tracing::warn!(dyno = %notes.id, %error, "its history cannot be read");
+            }
+        }
+    }
 }
 
 /// Sent by shims of wire version 1 when there are new log lines.
@@ -107,17 +135,21 @@ impl Dyno {
         let Some(state) = files::read_json::<State>(&directory.join(files::STATE))? else {
             return Ok(None);
         };
-        let notes: Notes = serde_json::from_value(state.notes)?;
+        let notes: Notes = serde_json::from_value(state.notes.clone())?;
         let can_sleep = state.version >= SLEEP_VERSION && state.cgroup.freeze.is_some();
-        let live = Live {
+        let mut live = Live {
             process: state.process,
             started_at: Time::from_micros(state.started_at_micros),
+            start_trace: Vec::new(),
+            restarts: Vec::new(),
             sleep: Sleep {
                 waker: wakers.path(directory).filter(|_| can_sleep),
                 ..Sleep::default()
             },
             dropped_lines: 0,
+            is_detached: false,
         };
+        live.read(directory, &state, &notes);
         Ok(Some(Self {
             directory: directory.to_owned(),
             notes,
@@ -175,8 +207,9 @@ impl Dyno {
             } else {
                 Sleep::default()
             },
-            restarts: Vec::new(),
-            start_trace: Vec::new(),
+            is_detached: live.is_detached && ended.is_none(),
+            restarts: live.restarts,
+            start_trace: live.start_trace,
             state: ended.map_or(DynoState::Running, DynoState::Ended),
         }
     }
@@ -200,6 +233,7 @@ impl Dyno {
                 dropped,
                 is_frozen,
                 ticket,
+                is_detached,
                 ..
             },
         )) = control::ask(&self.directory, Request::Status).await
@@ -208,7 +242,31 @@ impl Dyno {
             live.dropped_lines = dropped;
             live.sleep.is_frozen = is_frozen;
             live.sleep.ticket = ticket;
+            live.is_detached = is_detached;
         }
+    }
+
+    /// Looks again what its shim has written of its last start and of those before.
+    fn reload(&self) {
+        match files::read_json::<State>(&self.directory.join(files::STATE)) {
+            Ok(Some(state)) => self.live().read(&self.directory, &state, &self.notes),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(dyno = %self.notes.id, %error, "its state cannot be read");
+            }
+        }
+    }
+
+    /// Says what starting its shim took, all in all. Most of it is in the trace already.
+    pub(crate) fn add_shim_phase(&self, taken: Duration) {
+        let mut live = self.live();
+        let own = self.notes.phases.len();
+        let known: u64 = live.start_trace[own..]
+            .iter()
+            .map(|phase| phase.micros)
+            .sum();
+        let phase = phase(Step::Shim.describe(), taken, known);
+        live.start_trace.insert(own, phase);
     }
 
     /// Follows the dyno in the background until it has ended.
@@ -255,7 +313,12 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
         tokio::time::sleep(RETRY_PAUSE).await;
     };
     dyno.live().dropped_lines = exit.dropped_lines;
-    dyno.end.send_replace(Some(DynoExit {
+    dyno.end.send_replace(Some(ending(&exit)));
+    dyno.log_grew.notify_waiters();
+}
+
+fn ending(exit: &Exit) -> DynoExit {
+    DynoExit {
         code: exit.code,
         signal: exit.signal,
         is_out_of_memory: exit.is_out_of_memory,
@@ -263,8 +326,24 @@ async fn follow(dyno: Arc<Dyno>, clock: Clock) {
         is_over_disk: exit.is_over_disk,
         was_forced: exit.was_forced,
         at: Time::from_micros(exit.at_micros),
-    }));
-    dyno.log_grew.notify_waiters();
+    }
+}
+
+fn restart(restart: &Restart) -> DynoRestart {
+    DynoRestart {
+        number: restart.number,
+        exit: ending(&restart.exit),
+        started_at: Time::from_micros(restart.started_at_micros),
+    }
+}
+
+/// A part of a start that took so long, without the microseconds that other parts account for.
+pub(crate) fn phase(name: &str, taken: Duration, known_micros: u64) -> StartPhase {
+    let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+    StartPhase {
+        name: name.to_owned(),
+        micros: micros.saturating_sub(known_micros),
+    }
 }
 
 /// Passes on what the shim tells, until it ends the connection.
@@ -274,12 +353,16 @@ async fn listen(dyno: &Dyno) {
     };
     // News from before the shim knew of us.
     dyno.log_grew.notify_waiters();
+    dyno.reload();
     dyno.refresh().await;
     let mut bytes = [0; 256];
     while let Ok(length @ 1..) = stream.read(&mut bytes).await {
         let is_line = |byte: &u8| [NEWS_LINES, NEWS_LINES_1].contains(byte);
         if bytes[..length].iter().any(is_line) {
             dyno.log_grew.notify_waiters();
+        }
+        if bytes[..length].contains(&NEWS_RESTART) {
+            dyno.reload();
         }
         if !bytes[..length].iter().all(is_line) {
             dyno.refresh().await;

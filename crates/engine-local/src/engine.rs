@@ -34,7 +34,7 @@ use crate::{
     handed_in::HandedIn,
     network::{Network, NetworkConfig},
     probe, seccomp, shim_program,
-    sleep::Wakers,
+    sleep::{self, Wakers},
     slot::Slot,
     sockets,
 };
@@ -396,7 +396,17 @@ impl Engine for LocalEngine {
     }
 
     async fn freeze(&self, id: DynoId, ticket: u64) -> Result<Freeze, EngineError> {
-        self.0.find(id)?.freeze(ticket).await
+        let frozen = self.0.find(id)?.freeze(ticket).await?;
+        if frozen == Freeze::Frozen && sleep::has_swap() {
+            let inner = Arc::clone(&self.0);
+            // Nobody waits for it, and a host that cannot is no worse for it.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = inner.cgroups.reclaim(&id.to_string()) {
+                    tracing::debug!(dyno = %id, %error, "its memory stays where it is");
+                }
+            });
+        }
+        Ok(frozen)
     }
 
     async fn thaw(&self, id: DynoId, ticket: u64) -> Result<(), EngineError> {

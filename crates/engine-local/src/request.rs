@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{DynoKind, DynoSpec, Stdio};
+use engine::{DynoKind, DynoSpec, StartPhase, Stdio};
 use shim::start::{
     Access, Bind, Identity, Place, Rank, Root, StartRequest, Stdio as ShimStdio, Tmp,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Surroundings<'start> {
     pub(crate) views: Vec<View>,
     pub(crate) handed_in: &'start HandedIn,
     pub(crate) seccomp: &'start [u64],
+    /// What it took to get them ready.
+    pub(crate) phases: Vec<StartPhase>,
 }
 
 /// Everything the shim must know.
@@ -40,7 +42,7 @@ pub(crate) fn request(
     spec: DynoSpec,
     around: Surroundings<'_>,
 ) -> serde_json::Result<StartRequest> {
-    let notes = serde_json::to_value(notes(&spec, around.network))?;
+    let notes = serde_json::to_value(notes(&spec, around.network, around.phases))?;
     let rank = match spec.kind {
         DynoKind::Build => Rank {
             nice: BUILD_NICE,
@@ -84,8 +86,11 @@ pub(crate) fn request(
         netns: Some(around.network.netns.clone()),
         rank,
         open_files: spec.limits.open_files,
-        file_bytes: spec.limits.disk_bytes,
-        log_lines_per_second: Some(spec.limits.log_lines_per_second),
+        // A dyno over its limit is ended at the next look; until then one file stays bounded.
+        file_bytes: spec.limits.disk_bytes.map(|bytes| bytes.saturating_mul(2)),
+        // A build waits for its log, which is told whole.
+        log_lines_per_second: (spec.kind != DynoKind::Build)
+            .then_some(spec.limits.log_lines_per_second),
         is_restarted_unattended: spec.is_restarted_unattended,
         seccomp: around.seccomp.to_vec(),
         notes,
@@ -101,7 +106,7 @@ pub(crate) fn stdio(stdio: Stdio) -> ShimStdio {
     }
 }
 
-fn notes(spec: &DynoSpec, network: &DynoNetwork) -> Notes {
+fn notes(spec: &DynoSpec, network: &DynoNetwork, phases: Vec<StartPhase>) -> Notes {
     Notes {
         id: spec.id,
         app: spec.app,
@@ -114,6 +119,7 @@ fn notes(spec: &DynoSpec, network: &DynoNetwork) -> Notes {
         is_logged: spec.stdio == Stdio::Logged,
         disk_limit: spec.limits.disk_bytes,
         capture: spec.capture.clone(),
+        phases,
     }
 }
 

@@ -66,6 +66,13 @@ impl Wakers {
     }
 }
 
+/// Whether a sleeping dyno's memory has anywhere to go. Without, only files could be let go of,
+/// which others share and a wake would have to read again.
+pub(crate) fn has_swap() -> bool {
+    // A heading, and a line for each.
+    fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() > 1)
+}
+
 impl Dyno {
     /// Puts it to sleep.
     pub(crate) async fn freeze(&self, ticket: u64) -> Result<Freeze, EngineError> {

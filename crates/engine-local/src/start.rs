@@ -9,12 +9,12 @@ use std::{
     sync::Arc,
 };
 
-use engine::{DynoSpec, EngineError};
+use engine::{DynoSpec, EngineError, StartPhase};
 use shim::start::{StartAnswer, StartRequest, Step};
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{io::AsyncWriteExt, process::Command, time::Instant};
 
 use crate::{
-    dyno::Dyno,
+    dyno::{Dyno, phase},
     engine::Inner,
     network::DynoNetwork,
     request::{Surroundings, request},
@@ -43,9 +43,11 @@ impl Inner {
         let stack = stacks::find(&self.cache, &spec.stack)
             .ok_or_else(|| EngineError::UnknownStack(spec.stack.clone()))?;
         let (id, directory) = (spec.id, self.directory_of(spec.id));
+        let begun = Instant::now();
         let network = self.network.take().await?;
+        let taken = phase("take a network", begun.elapsed(), 0);
         let index = network.index;
-        match self.start_with(spec, &stack, &network).await {
+        match self.start_with(spec, &stack, &network, taken).await {
             Ok(dyno) => Ok(dyno),
             Err(Failure { step, source }) => {
                 if let Err(error) = self.discard(&directory, &id.to_string(), index).await {
@@ -65,7 +67,9 @@ impl Inner {
         spec: DynoSpec,
         stack: &Path,
         network: &DynoNetwork,
+        taken: StartPhase,
     ) -> Result<Arc<Dyno>, Failure> {
+        let begun = Instant::now();
         let directory = self.directory_of(spec.id);
         let leaf = spec.id.to_string();
         DirBuilder::new()
@@ -75,6 +79,8 @@ impl Inner {
         self.cgroups
             .create(&leaf, &spec.limits, spec.kind)
             .at("make its cgroup")?;
+        let made = phase("make its cgroup", begun.elapsed(), 0);
+        let begun = Instant::now();
         let around = Surroundings {
             directory: directory.clone(),
             stack,
@@ -85,6 +91,7 @@ impl Inner {
             views: self.cgroups.views(&leaf),
             handed_in: &self.handed_in,
             seccomp: &self.seccomp,
+            phases: vec![taken, made],
         };
         let request = request(spec, around)
             .map_err(io::Error::from)
@@ -102,9 +109,12 @@ impl Inner {
                 });
             }
         }
+        let taken = begun.elapsed();
         let loaded = Dyno::load(&directory, &self.wakers).at("read its state")?;
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        Ok(Arc::new(loaded.ok_or_else(missing).at("read its state")?))
+        let dyno = loaded.ok_or_else(missing).at("read its state")?;
+        dyno.add_shim_phase(taken);
+        Ok(Arc::new(dyno))
     }
 
     /// Removes what the host has of a dyno that does not run.

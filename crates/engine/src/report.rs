@@ -41,6 +41,8 @@ pub struct DynoReport {
     pub dropped_lines: u64,
     /// Whether it sleeps, or may be put to sleep.
     pub sleep: Sleep,
+    /// Whether its client has left it (SIGHUP), and it runs on: one that stays so is Heroku's R16.
+    pub is_detached: bool,
     /// How often it crashed and was started again while nobody held the engine, oldest first; at
     /// most [`RESTARTS_KEPT`].
     pub restarts: Vec<DynoRestart>,

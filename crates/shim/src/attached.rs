@@ -81,6 +81,11 @@ impl Attached {
         matches!(self.client, Client::Expected)
     }
 
+    /// Whether the client has come and gone.
+    pub(crate) fn is_left(&self) -> bool {
+        matches!(self.client, Client::Gone)
+    }
+
     /// Connects the one client.
     pub(crate) fn connect(&mut self, client: UnixStream) {
         self.client = Client::Connected(client);

@@ -136,6 +136,13 @@ impl Clients {
         });
     }
 
+    /// Whether somebody watches, as far as is known.
+    pub(crate) fn has_watcher(&self) -> bool {
+        self.clients
+            .iter()
+            .any(|client| client.is_watching && !client.is_gone)
+    }
+
     /// Sends one of the `NEWS_…` bytes.
     pub(crate) fn tell_watchers(&mut self, news: u8) {
         for client in self.clients.iter_mut().filter(|client| client.is_watching) {

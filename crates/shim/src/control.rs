@@ -25,6 +25,11 @@ pub const NEWS_SLEEP: u8 = b's';
 /// Sent to watchers when the dyno was started again.
 pub const NEWS_RESTART: u8 = b'r';
 
+/// Sent to watchers when log lines were dropped, once a second at most.
+pub const NEWS_DROPPED: u8 = b'd';
+/// Sent to watchers when the client of an attached dyno has left.
+pub const NEWS_DETACHED: u8 = b'h';
+
 /// What the server asks of a shim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,7 +99,7 @@ pub enum Answer {
         version: u8,
         /// Log lines written so far.
         lines: u64,
-        /// Log lines that could not be written.
+        /// Log lines that were not kept.
         dropped: u64,
         /// Whether it is frozen.
         #[serde(default)]
@@ -102,5 +107,8 @@ pub enum Answer {
         /// The ticket of its last freeze or thaw.
         #[serde(default)]
         ticket: u64,
+        /// Whether its client has left it, and it runs on.
+        #[serde(default)]
+        is_detached: bool,
     },
 }

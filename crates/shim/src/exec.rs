@@ -21,9 +21,10 @@ use crate::{
     failure::{At, Failure, pipe},
     first::{self, COULD_NOT_RUN},
     launch::Joining,
+    program::Program,
     stdio::{self, Inner},
-    supervise::Dyno,
     sys::{self, Fork, Watched},
+    trace::Trace,
 };
 
 /// Most commands at once.
@@ -82,8 +83,13 @@ impl Execs {
     }
 
     /// Runs a command inside a dyno that is awake. Its client is still to be connected.
-    pub(crate) fn start(&mut self, dyno: &Dyno, exec: &Exec) -> Result<&mut Attached, Failure> {
-        let (process, outer) = launch(dyno, exec)?;
+    pub(crate) fn start(
+        &mut self,
+        request: &StartRequest,
+        program: &Program,
+        exec: &Exec,
+    ) -> Result<&mut Attached, Failure> {
+        let (process, outer) = launch(request, program, exec)?;
         let pidfd = sys::open_process(process).at(Step::Namespaces);
         let attached = Attached::new(outer).map_err(|_| invalid());
         match pidfd.and_then(|pidfd| Ok((pidfd, attached?))) {
@@ -248,12 +254,15 @@ struct Tools {
 }
 
 /// Starts the command and returns once its program runs.
-fn launch(dyno: &Dyno, exec: &Exec) -> Result<(i32, stdio::Outer), Failure> {
+fn launch(
+    request: &StartRequest,
+    program: &Program,
+    exec: &Exec,
+) -> Result<(i32, stdio::Outer), Failure> {
     if exec.stdio == shim::start::Stdio::Logged {
         return Err(invalid());
     }
-    let request = &dyno.request;
-    let root = PathBuf::from(format!("/proc/{}/root", dyno.process));
+    let root = PathBuf::from(format!("/proc/{}/root", program.process));
     let (outer, inner) = stdio::make(exec.stdio, &root, request.identity).at(Step::Stdio)?;
     let joining = Joining::open(&request.cgroup).at(Step::Cgroup)?;
     let (born, born_writer) = pipe().at(Step::Stdio)?;
@@ -267,7 +276,7 @@ fn launch(dyno: &Dyno, exec: &Exec) -> Result<(i32, stdio::Outer), Failure> {
         report: report_writer,
     };
     let go_between = match forked {
-        Fork::Child => enter(dyno, exec, tools),
+        Fork::Child => enter(request, program, exec, tools),
         Fork::Parent { child, .. } => child,
     };
     drop(tools);
@@ -288,7 +297,7 @@ fn launch(dyno: &Dyno, exec: &Exec) -> Result<(i32, stdio::Outer), Failure> {
         .at(Step::Command)
         .and_then(|()| Failure::receive(File::from(report)));
     match ran {
-        Ok(()) => Ok((process, outer)),
+        Ok(_) => Ok((process, outer)),
         Err(failure) => {
             end(process);
             Err(failure)
@@ -318,9 +327,9 @@ fn await_bytes(pipe: &impl AsFd) -> io::Result<()> {
 
 /// The go-between: enters the dyno, leaves the command there as a child of the shim, and ends. What
 /// it is itself cannot change to another process namespace, only its children can.
-fn enter(dyno: &Dyno, exec: &Exec, tools: Tools) -> ! {
-    match join(dyno, &tools.tasks) {
-        Ok(Fork::Child) => run(&dyno.request, exec, tools),
+fn enter(request: &StartRequest, program: &Program, exec: &Exec, tools: Tools) -> ! {
+    match join(request, program, &tools.tasks) {
+        Ok(Fork::Child) => run(request, exec, tools),
         Ok(Fork::Parent { child, .. }) => {
             let told = File::from(tools.born).write_all(&child.to_le_bytes());
             sys::exit_now(if told.is_ok() { 0 } else { COULD_NOT_RUN })
@@ -329,11 +338,11 @@ fn enter(dyno: &Dyno, exec: &Exec, tools: Tools) -> ! {
     }
 }
 
-fn join(dyno: &Dyno, tasks: &[File]) -> Result<Fork, Failure> {
+fn join(request: &StartRequest, program: &Program, tasks: &[File]) -> Result<Fork, Failure> {
     sys::join_cgroups(tasks).at(Step::Cgroup)?;
-    let score = dyno.request.rank.oom_score.to_string();
+    let score = request.rank.oom_score.to_string();
     fs::write("/proc/self/oom_score_adj", score).at(Step::Privileges)?;
-    sys::join_namespace(dyno.pidfd.as_fd(), NAMESPACES).at(Step::Namespaces)?;
+    sys::join_namespace(program.pidfd.as_fd(), NAMESPACES).at(Step::Namespaces)?;
     sys::clone(libc::CLONE_PARENT, None).at(Step::Namespaces)
 }
 
@@ -347,10 +356,11 @@ fn run(request: &StartRequest, exec: &Exec, tools: Tools) -> ! {
     } = tools;
     drop(born);
     let mut report = File::from(report);
-    let confined = confine(request).and_then(|()| first::ready_program(&stdio));
+    let mut trace = Trace::begin();
+    let confined = confine(request).and_then(|()| first::ready_program(&stdio, &mut trace));
     let failure = match confined {
         Ok(()) => {
-            Failure::send_ready(&mut report);
+            Failure::send_ready(&mut report, &trace);
             let mut request = request.clone();
             request.command.clone_from(&exec.command);
             request.environment.extend(exec.environment.clone());

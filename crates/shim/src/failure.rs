@@ -7,6 +7,8 @@ use std::{
 
 use shim::start::{StartAnswer, Step};
 
+use crate::trace::{self, Trace};
+
 /// What is sent before the program is run; no step has this byte.
 const READY: u8 = u8::MAX;
 
@@ -50,19 +52,25 @@ impl Failure {
         drop(pipe.write_all(&[self.step.to_byte(), a, b, c, d]));
     }
 
-    /// Says that the program is about to run.
-    pub(crate) fn send_ready(mut pipe: impl Write) {
-        drop(pipe.write_all(&[READY]));
+    /// Says that the program is about to run, and what has been done for it.
+    pub(crate) fn send_ready(mut pipe: impl Write, trace: &Trace) {
+        drop(pipe.write_all(&[READY]).and_then(|()| trace.send(pipe)));
     }
 
     /// Waits until the other side has sent a failure, or has closed the pipe by running the
-    /// program.
-    pub(crate) fn receive(mut pipe: impl Read) -> Result<(), Self> {
+    /// program. Returns what has been done for that.
+    pub(crate) fn receive(mut pipe: impl Read) -> Result<Vec<(Step, u64)>, Self> {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).at(Step::Shim)?;
-        match bytes.as_slice() {
-            [READY] => Ok(()),
-            [READY, step, errno @ ..] | [step, errno @ ..] => {
+        let mut rest = bytes.as_slice();
+        let mut steps = None;
+        if let Some(sent) = rest.strip_prefix(&[READY]) {
+            rest = sent;
+            steps = Some(trace::receive(&mut rest).at(Step::Shim)?);
+        }
+        match rest {
+            [] if let Some(steps) = steps => Ok(steps),
+            [step, errno @ ..] => {
                 let errno = errno
                     .first_chunk()
                     .map_or(libc::EIO, |four| i32::from_le_bytes(*four));

@@ -4,6 +4,7 @@
 
 use std::{
     fs, io,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -70,6 +71,51 @@ pub struct Restart {
     pub exit: Exit,
     /// When it was started again, microseconds since the epoch.
     pub started_at_micros: i64,
+}
+
+/// The most restarts that [`HISTORY`] is read for.
+pub const HISTORY_LENGTH: usize = 1_000;
+/// How many more it may hold before it is cut.
+const HISTORY_SLACK: u64 = 100;
+
+/// Adds a restart to the history of the dyno in `directory`.
+pub fn append_restart(directory: &Path, restart: &Restart) -> io::Result<()> {
+    let path = directory.join(HISTORY);
+    if restart.number.is_multiple_of(HISTORY_SLACK) {
+        cut(&path)?;
+    }
+    let mut line = serde_json::to_vec(restart)?;
+    line.push(b'\n');
+    let mut file = fs::File::options().create(true).append(true).open(path)?;
+    file.write_all(&line)
+}
+
+/// Leaves room for the slack at most.
+fn cut(path: &Path) -> io::Result<()> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let lines = text.lines().count();
+    let rest = text
+        .split_inclusive('\n')
+        .skip(lines.saturating_sub(HISTORY_LENGTH));
+    write_whole(path, rest.collect::<String>().as_bytes())
+}
+
+/// The last restarts of the dyno in `directory`, oldest first.
+pub fn read_restarts(directory: &Path) -> io::Result<Vec<Restart>> {
+    let text = match fs::read_to_string(directory.join(HISTORY)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    // A torn last line is not there yet.
+    let mut restarts: Vec<Restart> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    restarts.drain(..restarts.len().saturating_sub(HISTORY_LENGTH));
+    Ok(restarts)
 }
 
 /// How a dyno ended.
@@ -140,6 +186,30 @@ pub fn start_ticks(stat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_history_keeps_the_last_restarts() {
+        let directory = std::env::temp_dir().join(format!("history-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        assert!(read_restarts(&directory).unwrap().is_empty());
+        for number in 1..=1_250 {
+            let restart = Restart {
+                number,
+                exit: Exit::default(),
+                started_at_micros: 0,
+            };
+            append_restart(&directory, &restart).unwrap();
+        }
+        let path = directory.join(HISTORY);
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("{\"number\":12");
+        fs::write(path, &text).unwrap();
+        let restarts = read_restarts(&directory).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        let numbers: Vec<u64> = restarts.iter().map(|restart| restart.number).collect();
+        assert_eq!(numbers, (251..=1_250).collect::<Vec<_>>());
+        assert!(text.lines().count() <= 1_101);
+    }
 
     #[test]
     fn start_ticks_are_found_behind_any_name() {

@@ -21,6 +21,7 @@ use crate::{
     mounts::DYNO_ID,
     stdio::Inner,
     sys::{self, Fork},
+    trace::Trace,
 };
 
 /// Files of `/proc` that tell about the host, hidden behind `/dev/null`.
@@ -67,13 +68,14 @@ pub(crate) fn run(request: &StartRequest, tools: Tools) -> ! {
         // The shim is gone.
         sys::exit_now(COULD_NOT_RUN);
     }
-    let confined = confine(request, &tools.tasks);
+    let mut trace = Trace::begin();
+    let confined = confine(request, &tools.tasks, &mut trace);
     let forked = confined.and_then(|()| sys::fork().at(Step::Command));
     match forked {
         Ok(Fork::Child) => {
             let mut report = File::from(tools.report);
-            let Err(failure) = ready_program(&tools.stdio) else {
-                Failure::send_ready(&mut report);
+            let Err(failure) = ready_program(&tools.stdio, &mut trace) else {
+                Failure::send_ready(&mut report, &trace);
                 let failure = Failure {
                     step: Step::Command,
                     errno: execute(request),
@@ -100,19 +102,26 @@ pub(crate) fn fail(failure: &Failure, report: OwnedFd) -> ! {
 ///
 /// The working directory is the new root: a path to it would lead through directories that only
 /// the host's root may enter.
-fn confine(request: &StartRequest, tasks: &[File]) -> Result<(), Failure> {
+fn confine(request: &StartRequest, tasks: &[File], trace: &mut Trace) -> Result<(), Failure> {
     sys::join_cgroups(tasks).at(Step::Cgroup)?;
+    trace.mark(Step::Cgroup);
     sys::become_id(0).at(Step::Privileges)?;
     // Now, so that the dyno's own cgroup is the root it sees.
     sys::unshare(libc::CLONE_NEWCGROUP).at(Step::Namespaces)?;
     sys::set_hostname(&request.hostname).at(Step::Namespaces)?;
+    trace.mark(Step::Namespaces);
     mount_proc(Path::new("proc"), Path::new("dev/null")).at(Step::Proc)?;
+    trace.mark(Step::Proc);
     enter_root().at(Step::Root)?;
+    trace.mark(Step::Root);
     set_limits(request).at(Step::Privileges)?;
     sys::block_signals(true).at(Step::Privileges)?;
     sys::drop_bounding_set().at(Step::Privileges)?;
     sys::process_option(libc::PR_SET_NO_NEW_PRIVS, 1).at(Step::Privileges)?;
-    sys::install_filter(&request.seccomp).at(Step::Seccomp)
+    trace.mark(Step::Privileges);
+    sys::install_filter(&request.seccomp).at(Step::Seccomp)?;
+    trace.mark(Step::Seccomp);
+    Ok(())
 }
 
 /// Mounts `/proc` while the host's own is still in sight, which the kernel asks for.
@@ -168,6 +177,9 @@ fn enter_root() -> io::Result<()> {
 /// What a process of the dyno may use, beside its cgroup's limits.
 pub(crate) fn set_limits(request: &StartRequest) -> io::Result<()> {
     sys::limit(libc::RLIMIT_NOFILE, request.open_files)?;
+    if let Some(bytes) = request.file_bytes {
+        sys::limit(libc::RLIMIT_FSIZE, bytes)?;
+    }
     sys::limit(libc::RLIMIT_CORE, 0)?;
     sys::limit(libc::RLIMIT_MEMLOCK, LOCKED_BYTES)?;
     if request.rank.nice > 0 {
@@ -178,7 +190,7 @@ pub(crate) fn set_limits(request: &StartRequest) -> io::Result<()> {
 }
 
 /// Turns this process into what the program may be.
-pub(crate) fn ready_program(stdio: &Inner) -> Result<(), Failure> {
+pub(crate) fn ready_program(stdio: &Inner, trace: &mut Trace) -> Result<(), Failure> {
     sys::new_session().at(Step::Stdio)?;
     for (end, number) in [(&stdio.input, 0), (&stdio.output, 1), (&stdio.error, 2)] {
         sys::copy_onto(end.as_fd(), number).at(Step::Stdio)?;
@@ -186,12 +198,14 @@ pub(crate) fn ready_program(stdio: &Inner) -> Result<(), Failure> {
     if stdio.is_terminal {
         sys::take_terminal(sys::standard(0)).at(Step::Stdio)?;
     }
+    trace.mark(Step::Stdio);
     sys::become_id(DYNO_ID).at(Step::Privileges)?;
     sys::set_capabilities(0).at(Step::Privileges)?;
     for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
         sys::set_signal(signal, libc::SIG_DFL).at(Step::Privileges)?;
     }
     sys::block_signals(false).at(Step::Privileges)?;
+    trace.mark(Step::Privileges);
     std::env::set_current_dir("/app").at(Step::Command)?;
     sys::close_from(3, true).at(Step::Command)
 }

@@ -4,19 +4,15 @@
 //! directory, so a failure leaves nothing to clean but that directory. Read [`launch`] first.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, Write},
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{fs::DirBuilderExt, net::UnixListener},
-    },
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use shim::{
     VERSION,
     files::{self, State},
-    spool::{SEGMENT_BYTES, Writer},
     start::{Place, StartRequest, Step},
 };
 
@@ -25,8 +21,8 @@ use crate::{
     first::{self, Tools},
     mounts,
     stdio::{self, Outer},
-    supervise::{Dyno, Supervisor},
     sys::{self, Fork},
+    trace::Trace,
 };
 
 /// Namespaces that the dyno gets with its first process; cgroup and network come otherwise.
@@ -66,21 +62,66 @@ impl Joining {
     }
 }
 
-/// Files of the dyno's directory that the shim keeps open.
-struct Desk {
-    lock: File,
-    spool: Writer,
-    listener: UnixListener,
+/// A dyno's program that runs, and the shim's ends of it.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    /// The dyno's first process.
+    pub(crate) process: i32,
+    /// A handle to that.
+    pub(crate) pidfd: OwnedFd,
+    /// Where that says how the program ended.
+    pub(crate) status: OwnedFd,
+    /// The program's standard input, output and error.
+    pub(crate) outer: Outer,
+    /// When, microseconds since the epoch.
+    pub(crate) started_at_micros: i64,
 }
 
-/// Starts the dyno and returns what keeps it.
-pub(crate) fn launch(request: Box<StartRequest>) -> Result<Supervisor, Failure> {
-    let desk = Desk::open(&request.directory).at(Step::Directory)?;
+/// Starts the dyno, for the first time or after so many `restarts`. A failure leaves this process
+/// as it was.
+pub(crate) fn launch(
+    request: &StartRequest,
+    restarts: u64,
+    mut trace: Trace,
+) -> Result<Launched, Failure> {
     let home = Namespaces::remember().at(Step::Namespaces)?;
+    let born = give_birth(request, &mut trace);
+    let returned = home.return_to().at(Step::Namespaces);
+    let (newborn, outer) = born?;
+    let started_at_micros = sys::wall_micros();
+    let started = returned
+        .and_then(|()| newborn.release(request, &mut trace))
+        .and_then(|()| {
+            let state = state(request, newborn.process, started_at_micros);
+            let state = State {
+                restarts,
+                trace: trace.into_steps(),
+                ..state
+            };
+            files::write_json(&request.directory.join(files::STATE), &state).at(Step::Directory)
+        });
+    if let Err(failure) = started {
+        newborn.end();
+        mounts::clean_capture(mounts::capture_work(request).as_deref());
+        return Err(failure);
+    }
+    Ok(Launched {
+        process: newborn.process,
+        pidfd: newborn.pidfd,
+        status: newborn.status,
+        outer,
+        started_at_micros,
+    })
+}
+
+/// Makes the first process, which waits to be released. Leaves this process among the mounts that
+/// it has made for it.
+fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Outer), Failure> {
     sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
     let private = libc::MS_REC | libc::MS_PRIVATE;
     sys::mount("", Path::new("/"), "", private, "").at(Step::Namespaces)?;
-    let root = mounts::prepare(&request)?;
+    trace.mark(Step::Namespaces);
+    let root = mounts::prepare(request, trace)?;
     let mut namespaces = NAMESPACES;
     match &request.netns {
         Some(netns) => File::open(netns)
@@ -88,12 +129,14 @@ pub(crate) fn launch(request: Box<StartRequest>) -> Result<Supervisor, Failure> 
             .at(Step::Network)?,
         None => namespaces |= libc::CLONE_NEWNET,
     }
+    trace.mark(Step::Network);
     let (outer, inner) = stdio::make(request.stdio, &root, request.identity).at(Step::Stdio)?;
     std::env::set_current_dir(&root).at(Step::Root)?;
     let joining = Joining::open(&request.cgroup).at(Step::Cgroup)?;
     let (go_reader, go) = pipe().at(Step::Stdio)?;
     let (report, report_writer) = pipe().at(Step::Stdio)?;
     let (status, status_writer) = pipe().at(Step::Stdio)?;
+    trace.mark(Step::Stdio);
     let forked = joining.clone(namespaces).at(Step::Namespaces)?;
     let Joining { tasks, .. } = joining;
     let tools = Tools {
@@ -104,14 +147,14 @@ pub(crate) fn launch(request: Box<StartRequest>) -> Result<Supervisor, Failure> 
         status: status_writer,
     };
     let (process, pidfd) = match forked {
-        Fork::Child => first::run(&request, tools),
+        Fork::Child => first::run(request, tools),
         Fork::Parent { pidfd: None, .. } => return Err(no_handle()),
         Fork::Parent {
             child,
             pidfd: Some(pidfd),
         } => (child, pidfd),
     };
-    drop(tools);
+    trace.mark(Step::Namespaces);
     let newborn = Newborn {
         process,
         pidfd,
@@ -119,44 +162,13 @@ pub(crate) fn launch(request: Box<StartRequest>) -> Result<Supervisor, Failure> 
         go,
         report,
     };
-    let started = home
-        .return_to()
-        .at(Step::Namespaces)
-        .and_then(|()| newborn.release(&request))
-        .and_then(|()| write_state(&request, process).at(Step::Directory));
-    if let Err(failure) = started {
-        newborn.end();
-        mounts::clean_capture(mounts::capture_work(&request).as_deref());
-        return Err(failure);
-    }
-    Ok(newborn.into_supervisor(request, outer, desk))
+    Ok((newborn, outer))
 }
 
 fn no_handle() -> Failure {
     Failure {
         step: Step::Namespaces,
         errno: libc::ENOSYS,
-    }
-}
-
-impl Desk {
-    fn open(directory: &Path) -> io::Result<Self> {
-        let lock = File::create(directory.join(files::LOCK))?;
-        lock.lock()?;
-        let spool = Writer::create(&directory.join(files::LOG), SEGMENT_BYTES)?;
-        DirBuilder::new()
-            .mode(0o700)
-            .create(directory.join(files::MOUNTS))?;
-        // The address of a socket is short, the path of a directory may not be.
-        let short = File::open(directory)?;
-        let address = format!("/proc/self/fd/{}/{}", short.as_raw_fd(), files::CONTROL);
-        let listener = UnixListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self {
-            lock,
-            spool,
-            listener,
-        })
     }
 }
 
@@ -194,7 +206,7 @@ struct Newborn {
 
 impl Newborn {
     /// Gives the process its ids, lets it go, and waits until the program runs.
-    fn release(&self, request: &StartRequest) -> Result<(), Failure> {
+    fn release(&self, request: &StartRequest, trace: &mut Trace) -> Result<(), Failure> {
         let process = PathBuf::from(format!("/proc/{}", self.process));
         mounts::write_maps(&process, &mounts::dyno_map(request.identity)).at(Step::Identity)?;
         fs::write(
@@ -202,11 +214,15 @@ impl Newborn {
             request.rank.oom_score.to_string(),
         )
         .at(Step::Privileges)?;
+        trace.mark(Step::Identity);
         self.go
             .try_clone()
             .and_then(|go| File::from(go).write_all(&[1]))
             .at(Step::Namespaces)?;
-        Failure::receive(File::from(self.report.try_clone().at(Step::Shim)?))
+        let report = self.report.try_clone().at(Step::Shim)?;
+        trace.include(&Failure::receive(File::from(report))?);
+        trace.mark(Step::Command);
+        Ok(())
     }
 
     fn end(&self) {
@@ -214,37 +230,20 @@ impl Newborn {
         drop(sys::signal_process(self.pidfd.as_fd(), libc::SIGKILL));
         drop(sys::wait(self.process, true));
     }
-
-    fn into_supervisor(self, request: Box<StartRequest>, outer: Outer, desk: Desk) -> Supervisor {
-        let Desk {
-            lock,
-            spool,
-            listener,
-        } = desk;
-        let dyno = Dyno {
-            request,
-            process: self.process,
-            pidfd: self.pidfd,
-            status: self.status,
-            _lock: lock,
-        };
-        Supervisor::new(dyno, outer, spool, listener)
-    }
 }
 
-fn write_state(request: &StartRequest, process: i32) -> io::Result<()> {
+fn state(request: &StartRequest, process: i32, started_at_micros: i64) -> State {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let state = State {
+    State {
         version: VERSION,
         shim: std::process::id().cast_signed(),
         process,
         process_started_ticks: files::start_ticks(&stat).unwrap_or(0),
-        started_at_micros: sys::wall_micros(),
+        started_at_micros,
         cgroup: request.cgroup.clone(),
         capture_work: mounts::capture_work(request),
         notes: request.notes.clone(),
         restarts: 0,
         trace: Vec::new(),
-    };
-    files::write_json(&request.directory.join(files::STATE), &state)
+    }
 }

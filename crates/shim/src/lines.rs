@@ -6,10 +6,18 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use shim::spool::{MAX_TEXT_BYTES, Writer};
+use shim::spool::MAX_TEXT_BYTES;
+
+use crate::{log::Log, sys};
 
 /// How much is read at once.
 const READ_BYTES: usize = 16 << 10;
+/// How often that is at most while lines are dropped, before the pause. Together they make some
+/// 13 MB a second: enough to keep no program waiting that does not mean to flood the log, and
+/// little enough that one which does costs no more than a hundredth of a processor.
+const FLOOD_READS: usize = 4;
+/// The pause.
+const FLOOD_PAUSE_MS: i64 = 5;
 
 /// One output of a dyno, on its way to the spool.
 #[derive(Debug)]
@@ -17,6 +25,7 @@ pub(crate) struct LineReader {
     pipe: Option<File>,
     stream: u8,
     partial: Vec<u8>,
+    resting_until_ms: Option<i64>,
 }
 
 impl LineReader {
@@ -26,53 +35,73 @@ impl LineReader {
             pipe: Some(pipe.into()),
             stream,
             partial: Vec::new(),
+            resting_until_ms: None,
         }
     }
 
-    /// What to poll; `None` once it has ended.
+    /// What to poll; `None` once it has ended, or while it rests.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
+        let pipe = self.pipe.as_ref().map(AsFd::as_fd);
+        pipe.filter(|_| self.resting_until_ms.is_none())
     }
 
-    /// Reads once and gives whole lines to the spool. Returns whether there may be more.
-    pub(crate) fn read(&mut self, spool: &mut Writer, now_micros: i64) -> bool {
+    /// Until when it rests. From then on it must be read again.
+    pub(crate) fn resting_until_ms(&self) -> Option<i64> {
+        self.resting_until_ms
+    }
+
+    /// Reads what there is, a little of it, and rests when most of it is thrown away.
+    pub(crate) fn advance(&mut self, log: &mut Log) {
+        self.resting_until_ms = None;
+        for _ in 0..FLOOD_READS {
+            if !self.read(log) || !log.is_flooded() {
+                return;
+            }
+        }
+        self.resting_until_ms = Some(sys::steady_millis() + FLOOD_PAUSE_MS);
+    }
+
+    /// Reads once and gives whole lines to the log. Returns whether there may be more.
+    pub(crate) fn read(&mut self, log: &mut Log) -> bool {
         let Some(pipe) = &mut self.pipe else {
             return false;
         };
         let mut buffer = [0; READ_BYTES];
         match pipe.read(&mut buffer) {
             Ok(length) if length > 0 => {
-                self.take(&buffer[..length], spool, now_micros);
+                log.look_at_clock();
+                self.take(&buffer[..length], log);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Ok(_) | Err(_) => {
-                self.end(spool, now_micros);
+                self.end(log);
                 false
             }
         }
     }
 
     /// No more will come: the rest is a line, too.
-    pub(crate) fn end(&mut self, spool: &mut Writer, now_micros: i64) {
+    pub(crate) fn end(&mut self, log: &mut Log) {
         self.pipe = None;
+        self.resting_until_ms = None;
         if !self.partial.is_empty() {
-            spool.push(now_micros, self.stream, without_return(&self.partial));
+            log.push(self.stream, without_return(&self.partial));
             self.partial.clear();
         }
     }
 
-    fn take(&mut self, bytes: &[u8], spool: &mut Writer, now_micros: i64) {
+    fn take(&mut self, bytes: &[u8], log: &mut Log) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(piece);
             while self.partial.len() > MAX_TEXT_BYTES + usize::from(piece.ends_with(b"\n")) {
                 let cut = cut_before(&self.partial, MAX_TEXT_BYTES);
-                spool.push(now_micros, self.stream, &self.partial[..cut]);
+                log.push(self.stream, &self.partial[..cut]);
                 self.partial.drain(..cut);
             }
             if let Some(line) = self.partial.strip_suffix(b"\n") {
-                spool.push(now_micros, self.stream, without_return(line));
+                log.push(self.stream, without_return(line));
                 self.partial.clear();
             }
         }
@@ -96,23 +125,23 @@ fn cut_before(bytes: &[u8], limit: usize) -> usize {
 mod tests {
     use std::{fs, io::Write};
 
-    use shim::spool::{Reader, SEGMENT_BYTES};
+    use shim::spool::{Reader, SEGMENT_BYTES, Writer};
 
     use super::*;
 
     fn check(name: &str, written: &[&[u8]], expected: &[&[u8]]) {
         let directory =
             std::env::temp_dir().join(format!("shim-lines-{name}-{}", std::process::id()));
-        let mut spool = Writer::create(&directory, SEGMENT_BYTES).unwrap();
+        let mut log = Log::new(Writer::create(&directory, SEGMENT_BYTES).unwrap(), None);
         let (reader, mut writer) = io::pipe().unwrap();
         let mut lines = LineReader::new(reader.into(), 1);
         for part in written {
             writer.write_all(part).unwrap();
-            lines.read(&mut spool, 0);
+            lines.read(&mut log);
         }
         drop(writer);
-        while lines.read(&mut spool, 0) {}
-        spool.flush();
+        while lines.read(&mut log) {}
+        log.flush();
         let records = Reader::new(&directory).read(0).unwrap();
         fs::remove_dir_all(&directory).unwrap();
         let texts: Vec<&[u8]> = records
@@ -127,6 +156,27 @@ mod tests {
         check("simple", &[b"a\nb\r\n"], &[b"a", b"b"]);
         check("pieces", &[b"a", b"b\nc", b"d"], &[b"ab", b"cd"]);
         check("empty", &[b"\n\n"], &[b"", b""]);
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_takes_breaks() {
+        let directory = std::env::temp_dir().join(format!("shim-flood-{}", std::process::id()));
+        let mut log = Log::new(Writer::create(&directory, SEGMENT_BYTES).unwrap(), Some(1));
+        let (reader, mut writer) = io::pipe().unwrap();
+        sys::set_nonblocking(reader.as_fd()).unwrap();
+        let mut lines = LineReader::new(reader.into(), 1);
+        writer.write_all(&b"1\n".repeat(30_000)).unwrap();
+        lines.advance(&mut log);
+        assert!(lines.resting_until_ms().is_some() && lines.descriptor().is_none());
+        lines.advance(&mut log);
+        assert!(lines.resting_until_ms().is_none() && lines.descriptor().is_some());
+        log.flush();
+        assert_eq!(log.last(), 30_000);
+        let kept = Reader::new(&directory).read(0).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!((10..20).contains(&kept.len()));
+        assert_eq!(log.dropped(), 30_000 - kept.len() as u64);
+        assert!(log.tells(0) && !log.tells(0) && log.tell_at_ms().is_none());
     }
 
     #[test]

@@ -1,22 +1,30 @@
 //! `landfall-shim`: parent of one dyno. It starts what its standard input asks for, keeps the
 //! dyno's output and records its end, whatever becomes of the server.
 //!
-//! It knows nothing of apps or releases, restarts nothing, and is kept small: one resident process
-//! per dyno. Read [`launch`] first; `mounts` builds the file system, `first` is the dyno's process
-//! 1, `supervise` the long life after.
+//! It knows nothing of apps or releases, restarts a dyno only while no server is there to decide
+//! about that, and is kept small: one resident process per dyno. Read [`launch`] first; `mounts`
+//! builds the file system, `first` is the dyno's process 1, `supervise` the long life after.
 
 mod attached;
+mod backoff;
+mod bucket;
 mod clients;
+mod desk;
+mod ending;
 mod exec;
 mod failure;
 mod first;
 mod launch;
 mod lines;
+mod log;
+mod memory;
 mod mounts;
+mod program;
 mod sleep;
 mod stdio;
 mod supervise;
 mod sys;
+mod trace;
 
 use std::{
     io::{self, Read, Write},
@@ -26,14 +34,20 @@ use std::{
 use shim::start::{StartAnswer, StartRequest, Step};
 
 use crate::{
+    desk::Desk,
     failure::{At, Failure},
+    supervise::Supervisor,
     sys::Fork,
+    trace::Trace,
 };
 
 fn main() -> ExitCode {
+    let mut trace = Trace::begin();
     let supervisor = read_request().and_then(|request| {
+        trace.mark(Step::Request);
         detach(&request)?;
-        launch::launch(Box::new(request))
+        trace.mark(Step::Detach);
+        start(request, trace)
     });
     let answer = supervisor
         .as_ref()
@@ -74,6 +88,12 @@ fn detach(request: &StartRequest) -> Result<(), Failure> {
             sys::join_cgroups(&place.tasks).at(Step::Detach)
         }
     }
+}
+
+fn start(request: StartRequest, trace: Trace) -> Result<Supervisor, Failure> {
+    let desk = Desk::open(&request.directory).at(Step::Directory)?;
+    let launched = launch::launch(&request, 0, trace)?;
+    Ok(Supervisor::new(Box::new(request), desk, launched))
 }
 
 fn send(answer: &StartAnswer) -> io::Result<()> {

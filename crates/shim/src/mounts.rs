@@ -23,6 +23,7 @@ use shim::{
 use crate::{
     failure::{At, Failure},
     sys::{self, Fork},
+    trace::Trace,
 };
 
 /// The id that the dyno's program runs as, inside.
@@ -54,7 +55,7 @@ const RUN_BYTES: u64 = 16 << 20;
 
 /// Mounts everything but `/proc`. Returns the root's path, in the caller's mount namespace, which
 /// must be private.
-pub(crate) fn prepare(request: &StartRequest) -> Result<PathBuf, Failure> {
+pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathBuf, Failure> {
     let scratch = request.directory.join(files::MOUNTS);
     let assembly = Assembly {
         directory: &request.directory,
@@ -65,17 +66,24 @@ pub(crate) fn prepare(request: &StartRequest) -> Result<PathBuf, Failure> {
     tmpfs(&assembly.scratch, "mode=0700,size=4m").at(Step::Directory)?;
     // Overlays are named by paths relative to here: options are a page long at most.
     std::env::set_current_dir(&assembly.scratch).at(Step::Directory)?;
+    trace.mark(Step::Directory);
     let owners = id_map(&layer_map(request.identity)).at(Step::Identity)?;
+    trace.mark(Step::Identity);
     let root = &request.root;
     assembly.mount_stack(&root.stack, &owners).at(Step::Stack)?;
+    trace.mark(Step::Stack);
     let lowers = assembly
         .mount_layers(&root.layers, &owners)
         .at(Step::Layers)?;
+    trace.mark(Step::Layers);
     assembly.mount_app(root, &lowers).at(Step::App)?;
+    trace.mark(Step::App);
     assembly.mount_system(root).at(Step::SystemMounts)?;
+    trace.mark(Step::SystemMounts);
     for bind in &root.binds {
         assembly.bind(bind, &owners).at(Step::Binds)?;
     }
+    trace.mark(Step::Binds);
     Ok(assembly.root_directory)
 }
 
@@ -84,6 +92,16 @@ pub(crate) fn clean_capture(work: Option<&Path>) {
     if let Some(work) = work {
         // Best effort: the engine removes what is left when it forgets the dyno.
         drop(fs::remove_dir_all(work));
+    }
+}
+
+/// Puts what an earlier run wrote out of the way of the next.
+pub(crate) fn clear_writable(request: &StartRequest, restarts: u64) {
+    for name in [files::UPPER, files::WORK, files::TMP] {
+        let path = request.directory.join(name);
+        let old = path.with_extension(restarts.to_string());
+        // What cannot be removed, or is not there at all, does not keep the dyno from a fresh start.
+        drop(fs::rename(&path, &old).and_then(|()| fs::remove_dir_all(old)));
     }
 }
 

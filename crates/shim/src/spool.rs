@@ -42,6 +42,8 @@ pub struct Writer {
     segment: Option<(File, u64)>,
     batch: Vec<u8>,
     batch_lines: u64,
+    /// The first sequence number in the batch.
+    batch_first: u64,
     last: u64,
     dropped: u64,
     segment_bytes: u64,
@@ -56,6 +58,7 @@ impl Writer {
             segment: None,
             batch: Vec::new(),
             batch_lines: 0,
+            batch_first: 0,
             last: 0,
             dropped: 0,
             segment_bytes,
@@ -67,7 +70,7 @@ impl Writer {
         self.last
     }
 
-    /// How many lines could not be written.
+    /// How many lines were skipped or could not be written.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -78,12 +81,21 @@ impl Writer {
             return;
         };
         self.last += 1;
+        if self.batch_lines == 0 {
+            self.batch_first = self.last;
+        }
         self.batch_lines += 1;
         self.batch.extend_from_slice(&length.to_le_bytes());
         self.batch.extend_from_slice(&self.last.to_le_bytes());
         self.batch.extend_from_slice(&at_micros.to_le_bytes());
         self.batch.push(stream);
         self.batch.extend_from_slice(text);
+    }
+
+    /// Leaves a line out: it is counted, and the next has a later number.
+    pub fn skip(&mut self) {
+        self.last += 1;
+        self.dropped += 1;
     }
 
     /// Writes the batch. Returns whether there was one.
@@ -100,10 +112,9 @@ impl Writer {
     }
 
     fn append(&mut self) -> io::Result<()> {
-        let first = self.last + 1 - self.batch_lines;
         let (mut file, length) = match self.segment.take() {
             Some((file, length)) if length < self.segment_bytes => (file, length),
-            _ => (self.next_segment(first)?, 0),
+            _ => (self.next_segment(self.batch_first)?, 0),
         };
         let written = file.write_all(&self.batch);
         if let Err(error) = written {
@@ -345,6 +356,27 @@ mod tests {
             seen.windows(2).all(|pair| pair[1] == pair[0] + 1),
             "{seen:?}"
         );
+    }
+
+    #[test]
+    fn skipped_lines_leave_a_gap() {
+        let scratch = Scratch::new("skip");
+        let mut writer = Writer::create(&scratch.0, 40).unwrap();
+        for number in 0..6 {
+            writer.push(0, 1, b"kept");
+            writer.skip();
+            writer.skip();
+            if number % 2 == 1 {
+                writer.flush();
+            }
+        }
+        assert_eq!((writer.last(), writer.dropped()), (18, 12));
+        assert_eq!(segments(&scratch.0).unwrap(), [7, 13]);
+        let mut reader = Reader::new(&scratch.0);
+        let read = reader.read(0).unwrap();
+        let numbers: Vec<u64> = read.iter().map(|record| record.sequence).collect();
+        assert_eq!(numbers, [7, 10]);
+        assert_eq!(reader.read(11).unwrap()[0].sequence, 13);
     }
 
     #[test]

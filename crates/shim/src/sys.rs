@@ -274,6 +274,15 @@ pub(crate) fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// `eventfd(2)`: becomes readable when somebody adds to it.
+pub(crate) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers, and the descriptor is ours from here on.
+    unsafe {
+        let event = check_int(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
+        Ok(OwnedFd::from_raw_fd(event))
+    }
+}
+
 /// One descriptor of a poll.
 #[derive(Debug)]
 pub(crate) struct Watched<'fd> {
@@ -383,9 +392,14 @@ pub(crate) fn wall_micros() -> i64 {
     clock_micros(libc::CLOCK_REALTIME)
 }
 
-/// Milliseconds on a clock that never jumps.
+/// Microseconds on a clock that never jumps.
+pub(crate) fn steady_micros() -> i64 {
+    clock_micros(libc::CLOCK_MONOTONIC)
+}
+
+/// Milliseconds on the same clock.
 pub(crate) fn steady_millis() -> i64 {
-    clock_micros(libc::CLOCK_MONOTONIC) / 1000
+    steady_micros() / 1000
 }
 
 /// A descriptor known by its number: standard input, output, error, or one put there for good by

@@ -106,6 +106,7 @@ impl Engine for PlayedEngine {
             disk_bytes: 0,
             dropped_lines: 0,
             sleep: engine::Sleep::default(),
+            is_detached: false,
             restarts: Vec::new(),
             start_trace: Vec::new(),
         };

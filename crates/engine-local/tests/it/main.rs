@@ -8,10 +8,12 @@ mod adoption;
 mod attaching;
 mod files;
 mod inside;
+mod keeping;
 mod life;
 mod limits;
 mod mending;
 mod output;
+mod sleeping;
 mod support;
 
 use std::path::PathBuf;

@@ -8,7 +8,9 @@ use crate::support::{Platform, shell, soon};
 async fn many_lines_all_arrive_in_order() {
     const LINES: usize = 30_000;
     let platform = Platform::open().await;
-    let (exit, lines) = platform.run(&format!("seq 1 {LINES}")).await;
+    let mut spec = shell(&format!("seq 1 {LINES}"));
+    spec.limits.log_lines_per_second = u32::MAX;
+    let (exit, lines) = platform.run_spec(spec).await;
     assert!(exit.is_success());
     let expected: Vec<String> = (1..=LINES).map(|number| number.to_string()).collect();
     assert!(lines == expected, "{} of {LINES} lines", lines.len());
@@ -19,7 +21,9 @@ async fn old_lines_go_first_when_nobody_reads() {
     let platform = Platform::open().await;
     let line = "x".repeat(99);
     let script = format!("yes {line} | head -n 150000; echo last");
-    let id = platform.start(shell(&script)).await;
+    let mut spec = shell(&script);
+    spec.limits.log_lines_per_second = u32::MAX;
+    let id = platform.start(spec).await;
     assert!(platform.wait(id).await.is_success());
     let batch = soon(platform.engine.read_log(id, 0)).await.unwrap();
     assert!(batch.records[0].sequence > 1, "15 MB were kept whole");

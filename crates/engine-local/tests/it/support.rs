@@ -100,6 +100,14 @@ impl Platform {
         path
     }
 
+    /// Lets go of the dynos, as a server that has died; until [`Platform::reopen`].
+    pub(crate) async fn leave(&mut self) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        // An engine that has nothing to do with the platform takes the place.
+        self.engine = LocalEngine::open(config(elsewhere.path())).await.unwrap();
+        self.engine.remove_everything().await.unwrap();
+    }
+
     pub(crate) fn dyno_directory(&self, id: DynoId) -> PathBuf {
         self.data.path().join("run/dynos").join(id.to_string())
     }

@@ -65,6 +65,7 @@ impl SimDyno {
             disk_bytes: 0,
             dropped_lines: 0,
             sleep: Sleep::default(),
+            is_detached: false,
             restarts: Vec::new(),
             start_trace: Vec::new(),
         };
