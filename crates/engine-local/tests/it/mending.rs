@@ -92,7 +92,8 @@ fn has_table(slot: &Slot) -> bool {
 }
 
 async fn answers(platform: &Platform, id: DynoId) -> bool {
-    let probe = platform.engine.probe(id, Duration::from_secs(2));
+    let question = engine::Question::default();
+    let probe = platform.engine.probe(id, &question, Duration::from_secs(2));
     // A network between may have answers of its own for addresses that lead nowhere.
     soon(probe).await.unwrap() == Probe::Answered { status: Some(200) }
 }

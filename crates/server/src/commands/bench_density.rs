@@ -138,7 +138,9 @@ async fn start(engine: Arc<LocalEngine>, spec: DynoSpec) -> Result<Start> {
     engine.start(spec).await.context("cannot start a dyno")?;
     let started = clock.elapsed().as_secs_f64();
     while !matches!(
-        engine.probe(id, PATIENCE).await?,
+        engine
+            .probe(id, &engine::Question::default(), PATIENCE)
+            .await?,
         Probe::Answered { status: Some(200) }
     ) {
         if clock.elapsed() > PATIENCE {
