@@ -2,7 +2,7 @@
 //!
 //! Both put a dyno into a group of its own before its first instruction. This module must not know
 //! how a process gets in; it says where ([`Place`]). Read [`Cgroups`] first, then [`Hierarchy`],
-//! what the versions do each in their own way, and [`describe`], what a host offers.
+//! what the versions do each in their own way, and [`describe()`], what a host offers.
 
 mod describe;
 mod mending;
