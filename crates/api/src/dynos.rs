@@ -132,3 +132,43 @@ pub struct NewDyno {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<u64>,
 }
+
+/// `POST /apps/{app}/dynos/{dyno}`: a command inside a running dyno.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewInside {
+    /// What to run, through a shell.
+    pub command: String,
+    /// Laid over the dyno's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, serde_json::Value>>,
+    /// Whether to connect plain pipes instead of a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_no_tty: Option<bool>,
+    /// Whether the pipes carry any bytes, and the input ends with the client's half of the
+    /// connection. Landfall's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// Whether the output ends with the line that `heroku run --exit-code` looks for. Landfall's
+    /// own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<bool>,
+}
+
+/// `POST /apps/{app}/dynos/{dyno}/copies`: a file or directory, as a tar archive over the
+/// `attach_url`. Landfall's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCopy {
+    /// Inside the dyno; a relative path starts at `/app`.
+    pub path: String,
+    /// To copy into the dyno: the name of what is copied. The archive's one entry is called `copy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// `POST /apps/{app}/dynos/{dyno}/forwards`: a port, for connections to the `attach_url`.
+/// Landfall's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewForward {
+    /// What a process of the dyno listens on.
+    pub port: u16,
+}

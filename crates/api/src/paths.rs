@@ -59,6 +59,16 @@ pub fn dyno(app: impl Display, dyno: impl Display) -> String {
     format!("/apps/{app}/dynos/{dyno}")
 }
 
+/// `/apps/{app}/dynos/{dyno}/copies`.
+pub fn dyno_copies(app: impl Display, dyno: impl Display) -> String {
+    format!("/apps/{app}/dynos/{dyno}/copies")
+}
+
+/// `/apps/{app}/dynos/{dyno}/forwards`.
+pub fn dyno_forwards(app: impl Display, dyno: impl Display) -> String {
+    format!("/apps/{app}/dynos/{dyno}/forwards")
+}
+
 /// `/apps/{app}/domains`.
 pub fn domains(app: impl Display) -> String {
     format!("/apps/{app}/domains")

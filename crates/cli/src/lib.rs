@@ -6,9 +6,15 @@
 mod config;
 mod heroku;
 mod heroku_env;
+mod inside;
 mod ready;
 
-pub use crate::{heroku::HerokuArguments, heroku_env::HerokuEnvArguments, ready::Ready};
+pub use crate::{
+    heroku::HerokuArguments,
+    heroku_env::HerokuEnvArguments,
+    inside::{CopyArguments, ExecArguments, ForwardArguments},
+    ready::Ready,
+};
 
 use std::{path::Path, process::ExitCode};
 
@@ -29,4 +35,28 @@ pub fn print_heroku_env(ready_file: &Path, arguments: &HerokuEnvArguments) -> Re
 /// When no platform runs, or there is no `heroku` in `PATH`.
 pub fn run_heroku(ready_file: &Path, arguments: &HerokuArguments) -> Result<ExitCode> {
     heroku::run(ready_file, arguments)
+}
+
+/// `landfall ps:exec`: runs a command inside a dyno and passes its status on.
+///
+/// # Errors
+/// When no platform runs, the platform refuses, or the session breaks off.
+pub fn exec(ready_file: &Path, arguments: &ExecArguments) -> Result<ExitCode> {
+    inside::exec(ready_file, arguments)
+}
+
+/// `landfall ps:copy`: copies a file or directory from or to a dyno.
+///
+/// # Errors
+/// As [`exec`], and when a file cannot be read or written.
+pub fn copy(ready_file: &Path, arguments: &CopyArguments) -> Result<ExitCode> {
+    inside::copy(ready_file, arguments)
+}
+
+/// `landfall ps:forward`: makes ports of a dyno reachable on this machine, until Ctrl-C.
+///
+/// # Errors
+/// As [`exec`], and when a local port is taken.
+pub fn forward(ready_file: &Path, arguments: &ForwardArguments) -> Result<ExitCode> {
+    inside::forward(ready_file, arguments)
 }

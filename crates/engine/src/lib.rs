@@ -118,7 +118,8 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Runs another command inside a running dyno: same files, network, limits and confinement.
     /// The stream is as that of [`Engine::attach`] and ends when the command has ended; dropping
-    /// it hangs the command up. The command ends with the dyno.
+    /// it hangs the command up. The command ends with the dyno. A dyno that sleeps is woken, and is
+    /// not put to sleep ([`Freeze::WokenBefore`]) while a command runs inside.
     ///
     /// # Errors
     /// `UnknownDyno`, also for one that has ended; `Unsupported`.

@@ -35,6 +35,12 @@ pub struct Feature {
     pub is_fixed: bool,
 }
 
+/// What the official CLI asks for before `ps:exec`, `ps:copy` and `ps:forward`, which go through
+/// Heroku's own SSH servers.
+const EXEC: &str = "runtime-heroku-exec";
+const INSTEAD_OF_EXEC: &str = "This platform has no SSH tunnels, which Heroku Exec needs. Use \
+    `landfall ps:exec`, `landfall ps:copy` and `landfall ps:forward`, or `heroku run:inside`.";
+
 const FEATURES: &[Feature] = &[Feature {
     name: "preboot",
     display_name: "Preboot",
@@ -59,7 +65,15 @@ impl Platform {
     }
 
     /// One feature as it stands for an app.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for [`EXEC`], with what stands in for it.
     pub async fn app_feature(&self, app: &App, name: &str) -> Result<FeatureState> {
+        if name == EXEC {
+            return Err(Error::Invalid {
+                message: INSTEAD_OF_EXEC.to_owned(),
+            });
+        }
         let found = self.app_features(app).await?.into_iter();
         found
             .into_iter()

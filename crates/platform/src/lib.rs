@@ -22,6 +22,7 @@ pub mod error;
 mod explain;
 pub mod formations;
 pub mod health_checks;
+pub mod inside;
 mod launch;
 pub mod log_sessions;
 mod nudges;
@@ -93,6 +94,8 @@ pub struct Platform {
     pub(crate) sleep_book: Arc<SleepBook>,
     pub(crate) running_builds: Builds,
     pub(crate) rendezvous: Rendezvous,
+    /// What is open inside dynos.
+    pub(crate) sessions: inside::Sessions,
     /// Held for reading while a one-off dyno is between its row and the engine.
     pub(crate) runs_starting: Arc<tokio::sync::RwLock<()>>,
     /// One-off dynos whose end somebody sees to.
@@ -145,6 +148,7 @@ impl Platform {
             sleep_book,
             running_builds: Builds::default(),
             rendezvous: Rendezvous::default(),
+            sessions: inside::Sessions::default(),
             runs_starting: Arc::default(),
             attended_runs: Claims::default(),
             host_trouble: Arc::default(),

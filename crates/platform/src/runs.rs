@@ -54,7 +54,7 @@ pub struct Run {
 }
 
 /// What cannot be run at all.
-fn check(run: &Run) -> Result<()> {
+pub(crate) fn check(run: &Run) -> Result<()> {
     let invalid = |message: String| Err(Error::Invalid { message });
     if run.command.trim().is_empty() {
         return invalid("No command given.".to_owned());
@@ -223,7 +223,8 @@ impl Platform {
     }
 }
 
-fn stdio(run: &Run) -> Stdio {
+/// Where its input and output lead.
+pub(crate) fn stdio(run: &Run) -> Stdio {
     let size = |name: &str, default: u16| {
         run.env
             .get(name)

@@ -1,6 +1,7 @@
 //! The program's commands: a table, and which function each runs.
 //!
-//! Exit statuses: 0 done, 1 failed, 2 called wrongly; `heroku` passes the CLI's own on.
+//! Exit statuses: 0 done, 1 failed, 2 called wrongly; `heroku` passes the CLI's own on,
+//! `ps:exec` that of the command.
 
 mod bench;
 mod bench_density;
@@ -49,6 +50,15 @@ enum Command {
     HerokuEnv(HerokuEnv),
     /// Run the official CLI against the running platform: landfall heroku -- ARGUMENTS
     Heroku(Heroku),
+    /// Run a command, or a shell, inside a running dyno: landfall ps:exec [DYNO] [-- COMMAND]
+    #[command(name = "ps:exec")]
+    PsExec(PsExec),
+    /// Copy a file or directory from or to a running dyno
+    #[command(name = "ps:copy")]
+    PsCopy(PsCopy),
+    /// Make ports of a running dyno reachable on this machine
+    #[command(name = "ps:forward")]
+    PsForward(PsForward),
     /// Print what dynos of each size may use
     Sizes(sizes::Arguments),
     /// Show what this machine offers the platform
@@ -75,6 +85,30 @@ struct Heroku {
     choices: Choices,
     #[command(flatten)]
     arguments: cli::HerokuArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct PsExec {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::ExecArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct PsCopy {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::CopyArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct PsForward {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::ForwardArguments,
 }
 
 /// Runs the program.
@@ -109,6 +143,15 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Heroku(Heroku { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_heroku(&ready, &arguments)
+        }
+        Command::PsExec(PsExec { choices, arguments }) => {
+            cli::exec(&cli::Ready::path_in(&config(choices)?.data), &arguments)
+        }
+        Command::PsCopy(PsCopy { choices, arguments }) => {
+            cli::copy(&cli::Ready::path_in(&config(choices)?.data), &arguments)
+        }
+        Command::PsForward(PsForward { choices, arguments }) => {
+            cli::forward(&cli::Ready::path_in(&config(choices)?.data), &arguments)
         }
         Command::Sizes(arguments) => sizes::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -10,6 +10,10 @@ mod output;
 use std::{io, time::Duration};
 
 use async_trait::async_trait;
+use platform::{
+    Error,
+    rendezvous::{Attached, Manner},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
@@ -52,12 +56,21 @@ pub trait Rendezvous: Send + Sync + 'static {
 impl Rendezvous for platform::Platform {
     async fn serve(&self, secret: &str, mut client: Box<dyn Duplex>) -> io::Result<()> {
         match self.meet(secret).await {
+            Ok(Attached {
+                stream,
+                manner: Manner::Raw,
+            }) => relay(client, stream).await,
             Ok(attached) => {
                 let dyno = Dyno {
                     stream: attached.stream,
-                    has_terminal: attached.has_terminal,
+                    has_terminal: attached.manner == Manner::Terminal,
                 };
                 join(client, dyno).await
+            }
+            Err(error) if Manner::is_raw_secret(secret) => {
+                tracing::info!(%error, "a rendezvous failed");
+                client.write_all(refused(&error).as_bytes()).await?;
+                client.shutdown().await
             }
             Err(error) => {
                 tracing::info!(%error, "a rendezvous failed");
@@ -94,6 +107,64 @@ pub async fn join<C: Duplex, D: Duplex>(mut client: C, dyno: Dyno<D>) -> io::Res
         return Ok(());
     }
     timeout(LAST_WRITE, to_client.shutdown()).await?
+}
+
+/// The line for a client of raw bytes, in place of the greeting.
+fn refused(error: &Error) -> String {
+    match error {
+        Error::NotFound { .. } => "gone\r\n".to_owned(),
+        Error::Engine(error) => format!("refused: {error}\r\n"),
+        _ => "refused: the platform failed\r\n".to_owned(),
+    }
+}
+
+/// Greets the client and passes any bytes both ways, each until its end; the dyno's end is the end
+/// of both.
+///
+/// # Errors
+/// When either breaks off.
+pub async fn relay<C: Duplex, D: Duplex>(mut client: C, dyno: D) -> io::Result<()> {
+    client.write_all(b"rendezvous\r\n").await?;
+    client.flush().await?;
+    let (from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_dyno, to_dyno) = tokio::io::split(dyno);
+    tokio::select! {
+        ended = copy_flushing(&mut from_dyno, &mut to_client) => ended?,
+        () = pass_raw_input(from_client, to_dyno) => return Ok(()),
+    }
+    timeout(LAST_WRITE, to_client.shutdown()).await?
+}
+
+/// Until the client breaks off; that it writes no more is only passed on.
+async fn pass_raw_input(mut client: impl AsyncRead + Unpin, mut dyno: impl AsyncWrite + Unpin) {
+    let mut buffer = vec![0; CHUNK];
+    let mut is_taken = true;
+    while let Ok(count) = client.read(&mut buffer).await {
+        if count == 0 {
+            close(&mut dyno).await;
+            return std::future::pending().await;
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        // A dyno that reads no more may still have output to give.
+        is_taken = is_taken && dyno.write_all(bytes).await.is_ok() && dyno.flush().await.is_ok();
+    }
+}
+
+/// What is written to TLS goes out when it is flushed.
+async fn copy_flushing(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        to.write_all(buffer.get(..count).unwrap_or_default())
+            .await?;
+        to.flush().await?;
+    }
 }
 
 /// Until the dyno ends.

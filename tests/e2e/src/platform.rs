@@ -165,6 +165,13 @@ impl Platform {
         shell::run(command.args(arguments).arg("--data").arg(self.data()), "")
     }
 
+    /// A command of `landfall` on this platform's data, to be given more arguments.
+    pub fn landfall_command(&self, command: &str) -> Command {
+        let mut landfall = Command::new(wait::program());
+        landfall.arg(command).arg("--data").arg(self.data());
+        landfall
+    }
+
     /// The process id of the server or router this platform runs.
     pub fn pid_of(&self, part: &str) -> i32 {
         wait::until(&format!("there is a {part}"), || {

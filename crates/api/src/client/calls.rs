@@ -15,7 +15,7 @@ use crate::{
     builds::{Build, NewBuild},
     config_vars::{ConfigVarUpdates, ConfigVars},
     domains::Domain,
-    dynos::{Dyno, NewDyno},
+    dynos::{Dyno, NewCopy, NewDyno, NewForward, NewInside},
     formations::{Formation, FormationUpdates},
     ids::BuildId,
     log_sessions::{LogSession, NewLogSession},
@@ -195,6 +195,43 @@ impl Client {
     pub async fn create_dyno(&self, app: &str, dyno: &NewDyno) -> Result<Dyno, ClientError> {
         self.call(Method::POST, &paths::dynos(app), Some(dyno))
             .await
+    }
+
+    /// Runs a command inside a dyno.
+    pub async fn run_inside(
+        &self,
+        app: &str,
+        dyno: &str,
+        inside: &NewInside,
+    ) -> Result<Dyno, ClientError> {
+        self.call(Method::POST, &paths::dyno(app, dyno), Some(inside))
+            .await
+    }
+
+    /// Copies from or to a dyno.
+    pub async fn create_dyno_copy(
+        &self,
+        app: &str,
+        dyno: &str,
+        copy: &NewCopy,
+    ) -> Result<Dyno, ClientError> {
+        self.call(Method::POST, &paths::dyno_copies(app, dyno), Some(copy))
+            .await
+    }
+
+    /// Opens a way to a port of a dyno.
+    pub async fn create_dyno_forward(
+        &self,
+        app: &str,
+        dyno: &str,
+        forward: &NewForward,
+    ) -> Result<Dyno, ClientError> {
+        self.call(
+            Method::POST,
+            &paths::dyno_forwards(app, dyno),
+            Some(forward),
+        )
+        .await
     }
 
     /// Restarts every dyno of an app.

@@ -9,6 +9,7 @@
 mod deletion;
 mod dynos;
 mod health;
+mod inside;
 mod life_cycle;
 mod releases;
 mod restarts;

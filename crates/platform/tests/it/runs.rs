@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::clock::{Clock, Time};
-use platform::{Error, runs::Run};
+use platform::{Error, rendezvous::Manner, runs::Run};
 use store::{App, Dyno};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -80,7 +80,7 @@ fn an_attached_run_meets_its_owner() {
     let secret = secret.unwrap();
     world.wait(async {
         let mut met = world.platform().meet(&secret).await.unwrap();
-        assert!(met.has_terminal);
+        assert_eq!(met.manner, Manner::Terminal);
         let mut text = [0; 9];
         met.stream.read_exact(&mut text).await.unwrap();
         assert_eq!(&text, b"welcome\r\n");

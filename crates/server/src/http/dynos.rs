@@ -20,7 +20,7 @@ use super::{
 };
 
 const PATH: &str = "/apps/{app}/dynos";
-const ONE: &str = "/apps/{app}/dynos/{dyno}";
+pub(super) const ONE: &str = "/apps/{app}/dynos/{dyno}";
 const TYPE: &str = "/apps/{app}/formations/{type}";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -46,8 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Deserialize)]
-struct DynoPath {
-    dyno: String,
+pub(super) struct DynoPath {
+    pub(super) dyno: String,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +120,7 @@ async fn run(
 }
 
 /// Values as text: clients send numbers for `COLUMNS` and `LINES`.
-fn environment(env: BTreeMap<String, Value>) -> BTreeMap<String, String> {
+pub(super) fn environment(env: BTreeMap<String, Value>) -> BTreeMap<String, String> {
     env.into_iter()
         .filter_map(|(name, value)| match value {
             Value::String(text) => Some((name, text)),
@@ -190,7 +190,13 @@ async fn stop_type(
     Ok((StatusCode::ACCEPTED, Json(json!({}))))
 }
 
-fn body(platform: &Platform, app: &App, row: store::Dyno, attach_url: Option<String>) -> Dyno {
+/// A dyno as clients see it.
+pub(super) fn body(
+    platform: &Platform,
+    app: &App,
+    row: store::Dyno,
+    attach_url: Option<String>,
+) -> Dyno {
     let usage = platform.dyno_usage(row.id);
     let is_over_memory = usage.is_some_and(|usage| usage.is_over_memory);
     let is_running = matches!(

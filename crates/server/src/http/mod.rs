@@ -22,6 +22,7 @@ mod extract;
 mod formations;
 mod headers;
 mod health_checks;
+mod inside;
 mod log_sessions;
 mod range;
 mod rate_limits;
@@ -106,6 +107,7 @@ pub fn table() -> Vec<Route> {
         dynos::routes(),
         formations::routes(),
         health_checks::routes(),
+        inside::routes(),
         log_sessions::routes(),
         rate_limits::routes(),
         regions::routes(),

@@ -98,3 +98,31 @@ async fn much_input_and_much_output_do_not_block_each_other() {
     running.await.unwrap();
     echo.await.unwrap().unwrap();
 }
+
+/// A relay and its two ends; it runs beside the test.
+fn relayed() -> (
+    DuplexStream,
+    DuplexStream,
+    tokio::task::JoinHandle<io::Result<()>>,
+) {
+    let (client, near) = duplex(1024);
+    let (dyno, far) = duplex(1024);
+    (client, dyno, tokio::spawn(relay(near, far)))
+}
+
+#[tokio::test]
+async fn raw_bytes_pass_as_they_are_and_each_direction_ends_by_itself() {
+    let (mut client, mut dyno, running) = relayed();
+    greeted(&mut client).await;
+    client.write_all(b"a\x04").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut input = Vec::new();
+    dyno.read_to_end(&mut input).await.unwrap();
+    assert_eq!(input, b"a\x04");
+    dyno.write_all(b"\xef\xbf\xbf late").await.unwrap();
+    drop(dyno);
+    let mut output = Vec::new();
+    client.read_to_end(&mut output).await.unwrap();
+    assert_eq!(output, b"\xef\xbf\xbf late");
+    running.await.unwrap().unwrap();
+}

@@ -3,6 +3,7 @@
 mod cli;
 mod deploy;
 mod failures;
+mod inside;
 mod mend;
 mod survival;
 mod traffic;

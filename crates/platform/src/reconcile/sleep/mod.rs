@@ -40,9 +40,8 @@ pub(super) async fn view(
     let row = platform.store.app_sleep(app).await?;
     let rows = platform.store.dynos(app.id).await?;
     let has_ended = |dyno: &Dyno| matches!(dyno.state, DynoState::Crashed | DynoState::Down);
-    let is_visited = rows
-        .iter()
-        .any(|dyno| dyno.kind == DynoKind::OneOff && !has_ended(dyno));
+    let mut one_offs = rows.iter().filter(|dyno| dyno.kind == DynoKind::OneOff);
+    let is_visited = platform.sessions.open(app.id) > 0 || one_offs.any(|dyno| !has_ended(dyno));
     let web = formation.iter().find(|(kind, _)| kind.is_web());
     let idle = idle(
         &platform.settings,

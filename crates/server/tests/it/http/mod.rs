@@ -7,6 +7,7 @@ mod client;
 mod dynos;
 mod edge;
 mod harness;
+mod inside;
 mod releases;
 mod schema;
 mod slugs;
