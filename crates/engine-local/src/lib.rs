@@ -24,6 +24,7 @@ pub mod slot;
 mod sockets;
 pub mod stacks;
 mod start;
+pub mod trials;
 mod usage;
 
 pub use crate::{

@@ -9,6 +9,7 @@ pub mod control;
 pub mod files;
 pub mod spool;
 pub mod start;
+pub mod trials;
 
 /// The version of everything in this crate.
 pub const VERSION: u8 = 2;

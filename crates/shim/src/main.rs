@@ -25,13 +25,18 @@ mod stdio;
 mod supervise;
 mod sys;
 mod trace;
+mod tries;
 
 use std::{
     io::{self, Read, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use shim::start::{StartAnswer, StartRequest, Step};
+use shim::{
+    start::{StartAnswer, StartRequest, Step},
+    trials,
+};
 
 use crate::{
     desk::Desk,
@@ -43,6 +48,17 @@ use crate::{
 
 fn main() -> ExitCode {
     let mut trace = Trace::begin();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == trials::ARGUMENT)
+    {
+        let directories: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
+        return match send(&tries::run(&directories)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let supervisor = read_request().and_then(|request| {
         trace.mark(Step::Request);
         detach(&request)?;
@@ -96,7 +112,7 @@ fn start(request: StartRequest, trace: Trace) -> Result<Supervisor, Failure> {
     Ok(Supervisor::new(Box::new(request), desk, launched))
 }
 
-fn send(answer: &StartAnswer) -> io::Result<()> {
+fn send(answer: &impl serde::Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     io::stdout().write_all(&line)?;

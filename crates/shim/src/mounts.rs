@@ -410,7 +410,7 @@ fn capture_map(identity: Identity) -> String {
 }
 
 /// A user namespace with this map, for mounts to map owners through.
-fn id_map(map: &str) -> io::Result<OwnedFd> {
+pub(crate) fn id_map(map: &str) -> io::Result<OwnedFd> {
     match sys::clone(libc::CLONE_NEWUSER, None)? {
         Fork::Child => {
             // It exists only for its namespace to be opened, and is killed then.

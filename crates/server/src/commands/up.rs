@@ -272,6 +272,14 @@ pub(super) enum Part {
     Server,
 }
 
+/// Whether `landfall up` or a server runs on the data directory.
+pub(super) fn is_running(config: &Config) -> bool {
+    ["up.lock", "server.lock"].iter().any(|name| {
+        let lock = std::fs::File::open(config.data.join("run").join(name));
+        lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+    })
+}
+
 /// Refuses to run twice on one data directory; held until dropped.
 pub(super) fn lock(config: &Config, part: Part) -> Result<std::fs::File> {
     let run = config.data.join("run");

@@ -18,6 +18,18 @@ use super::{check, check_int};
 /// `CAP_KILL` of `linux/capability.h`.
 pub(crate) const CAP_KILL: u32 = 5;
 
+/// The effective user id.
+pub(crate) fn user_id() -> u32 {
+    // SAFETY: always succeeds.
+    unsafe { libc::geteuid() }
+}
+
+/// The effective group id.
+pub(crate) fn group_id() -> u32 {
+    // SAFETY: always succeeds.
+    unsafe { libc::getegid() }
+}
+
 /// `unshare(2)`.
 pub(crate) fn unshare(flags: c_int) -> io::Result<()> {
     // SAFETY: the process is single-threaded; its files stay shared with nobody.
