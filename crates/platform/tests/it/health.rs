@@ -121,21 +121,26 @@ fn a_startup_check_decides_whether_a_release_goes_live() {
 }
 
 #[test]
-fn a_check_that_the_engine_cannot_make_is_skipped_and_said_to_be() {
+fn a_worker_that_does_not_pass_its_startup_check_counts_as_crashed() {
     let world = World::new();
     let app = world.live_app(&[("worker", "hang")]);
-    let startup = check(r#"{"type":"command","command":["bin/alive"]}"#);
+    // A simulated command cannot tell its status, so this never passes.
+    let startup =
+        check(r#"{"type":"command","command":["exit 0"],"interval_seconds":1,"attempts":1}"#);
     let checks = HealthChecks {
         startup: Some(startup),
         ..HealthChecks::default()
     };
     set(&world, &app, "worker", checks);
     world.scale(&app, "worker", 1);
-    world.settle(&app);
     world.logged(
         &app,
-        "Health check skipped (startup): commands cannot be run inside this dyno",
+        "Error R10 (Boot timeout) -> Startup check failed for 1 seconds after launch: `exit 0` could not be run",
     );
+    world.until("it is tried again", || {
+        let rows = world.rows(&app);
+        rows.iter().any(|row| row.crash_count > 0).then_some(())
+    });
 }
 
 #[test]

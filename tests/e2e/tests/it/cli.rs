@@ -248,3 +248,38 @@ fn logs_show_both_sources_and_follow() {
     follower.wait().expect("the follower ends");
     assert!(live, "the second request was not followed");
 }
+
+#[test]
+fn dynos_are_resized_restarted_killed_and_waited_for() {
+    let app = App::deployed(Platform::shared(), "python-hello");
+    app.heroku(&["ps:wait"]).ok();
+    let id = || {
+        let dynos = app.dynos();
+        let up = dynos.iter().filter(|dyno| dyno["state"] == "up");
+        let ids: Vec<String> = up.map(|dyno| dyno["id"].to_string()).collect();
+        (ids.len() == 1 && dynos.len() == 1).then(|| ids.concat())
+    };
+    let another = |former: &str| {
+        until("the dyno is another", || {
+            id().filter(|present| present != former)
+        })
+    };
+    let mut former = another("");
+    for arguments in [
+        &["ps:restart", "--dyno-name", "web.1"][..],
+        &["ps:restart", "--process-type", "web"],
+        &["ps:restart"],
+        &["ps:kill", "web.1"],
+        &["ps:stop", "--dyno-name", "web.1"],
+    ] {
+        app.heroku(arguments).ok();
+        former = another(&former);
+    }
+    app.heroku(&["ps:type"]).ok().says("Standard-1X");
+    app.heroku(&["ps:type", "web=standard-2x"]).ok();
+    former = another(&former);
+    app.heroku(&["ps:resize", "web=basic"]).ok();
+    another(&former);
+    app.heroku(&["ps"]).ok().says("Basic");
+    assert_eq!(app.get("/").status, 200);
+}
