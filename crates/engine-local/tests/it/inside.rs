@@ -69,12 +69,12 @@ async fn a_command_stands_where_the_dynos_own_program_stands() {
 async fn nothing_of_the_keeper_is_open_in_a_command() {
     let platform = Platform::open().await;
     let id = started(&platform, "true").await;
-    let open =
-        "ls /proc/$$/fd | tr '\\n' ' '; echo; readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2";
+    // Without a pipe, whose ends the shell itself would hold open for a moment.
+    let open = "ls -m /proc/$$/fd; readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2";
     let pipes = run(&platform, id, open).await;
     let mut lines = pipes.lines();
     let numbers = lines.next().unwrap();
-    assert_eq!(numbers, "0 1 2 ", "{pipes}");
+    assert_eq!(numbers, "0, 1, 2", "{pipes}");
     assert!(lines.all(|line| line.starts_with("pipe:")), "{pipes}");
     let mut stream = enter(&platform, id, inside(open, TERMINAL)).await;
     let mut terminal = String::new();
