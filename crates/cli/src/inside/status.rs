@@ -97,7 +97,7 @@ mod tests {
         let line = |status: &str| format!("\u{ffff} heroku-command-exit-status: {status}\n");
         check(&format!("out\n{}", line("0")), "out\n", Some(0));
         check(
-            &format!("out\r\n\u{ffff} heroku-command-exit-status: 7\r\n"),
+            "out\r\n\u{ffff} heroku-command-exit-status: 7\r\n",
             "out\r\n",
             Some(7),
         );
