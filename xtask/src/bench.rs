@@ -6,6 +6,7 @@
 mod density;
 mod deploy;
 mod dyno_start;
+mod noise;
 mod samples;
 mod server;
 mod wake;
@@ -37,6 +38,11 @@ const BENCHES: &[Bench] = &[
         name: "dyno-start",
         about: "dyno start to HTTP 200, against fork/exec and crun",
         run: dyno_start::run,
+    },
+    Bench {
+        name: "noise",
+        about: "what a dyno's requests cost beside a bad neighbour, against a quiet one",
+        run: noise::run,
     },
     Bench {
         name: "wake",

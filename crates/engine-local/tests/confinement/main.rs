@@ -42,7 +42,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
 const PORT: u16 = 5000;
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(20);
 /// Links in the slug, out of it.
 const LINKS: [(&str, &str); 5] = [
