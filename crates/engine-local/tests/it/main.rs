@@ -12,6 +12,7 @@ mod keeping;
 mod life;
 mod limits;
 mod mending;
+mod older;
 mod output;
 mod sleeping;
 mod support;

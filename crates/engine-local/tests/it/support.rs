@@ -187,7 +187,7 @@ pub(crate) fn stack() -> StackName {
     stacks::DEFAULT_STACK.parse().unwrap()
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     std::env::var_os("LANDFALL_CACHE").map_or_else(|| "/var/cache/landfall".into(), PathBuf::from)
 }
 
