@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, unquote
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body leave in one piece, so that a kill cuts no answer in two.
+    wbufsize = 65536
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
@@ -44,6 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *_):
         pass

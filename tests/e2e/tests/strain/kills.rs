@@ -150,7 +150,7 @@ impl<'a> Killer<'a> {
         let near = self
             .strikes
             .iter()
-            .filter(|strike| strike.at <= ended && strike.at + Duration::from_secs(10) >= began);
+            .filter(|strike| strike.at <= ended && strike.at + Duration::from_secs(1) >= began);
         near.map(|strike| {
             let ago = ended.saturating_duration_since(strike.at);
             format!("{} {} ms before", strike.what, ago.as_millis())
