@@ -11,7 +11,7 @@ mod samples;
 mod server;
 mod wake;
 
-pub(crate) use dyno_start::{SERVE, serve};
+pub(crate) use dyno_start::{DRIVE_CRUN, drive_crun};
 
 use anyhow::{Result, bail};
 
@@ -36,7 +36,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "dyno-start",
-        about: "dyno start to HTTP 200, against fork/exec and crun",
+        about: "dyno start to HTTP 200, against fork/exec, crun and docker run",
         run: dyno_start::run,
     },
     Bench {

@@ -1,6 +1,6 @@
 //! System packages that a fresh Debian machine lacks.
 
-use std::process::Command;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
@@ -89,6 +89,18 @@ const TEST: &[Package] = &[
     },
 ];
 
+const CRUN: &[Package] = &[Package {
+    name: "crun",
+    sign: Sign::Program("crun"),
+    why: "the comparison",
+}];
+
+const DOCKER: &[Package] = &[Package {
+    name: "docker.io",
+    sign: Sign::Program("dockerd"),
+    why: "the comparison",
+}];
+
 /// What the machine is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -96,6 +108,21 @@ pub(crate) enum Purpose {
     Run,
     /// Running it and all tests.
     Test,
+    /// Measuring ourselves against crun.
+    CompareWithCrun,
+    /// Measuring ourselves against Docker.
+    CompareWithDocker,
+}
+
+impl Purpose {
+    fn packages(self) -> [&'static [Package]; 2] {
+        match self {
+            Self::Run => [RUN, &[]],
+            Self::Test => [RUN, TEST],
+            Self::CompareWithCrun => [CRUN, &[]],
+            Self::CompareWithDocker => [DOCKER, &[]],
+        }
+    }
 }
 
 /// Installs the packages that are missing, by apt, and says which.
@@ -103,9 +130,7 @@ pub(crate) enum Purpose {
 /// # Errors
 /// When something is missing and this is not root on a Debian-like machine.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
-    let wanted = RUN
-        .iter()
-        .chain(if purpose == Purpose::Test { TEST } else { &[] });
+    let wanted = purpose.packages().into_iter().flatten();
     let missing: Vec<&Package> = wanted.filter(|package| !package.is_present()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -125,6 +150,7 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     }
     let mut update = Command::new("apt-get");
     process::run("apt-get update", update.args(["update", "-qq"]))?;
+    let _quiet = NoServices::begin();
     let mut install = Command::new("apt-get");
     install
         .args(["install", "-y", "-qq", "--no-install-recommends"])
@@ -136,11 +162,38 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     )
 }
 
+/// While it is kept, packages that are installed start no services: a database or a daemon of the
+/// whole machine is not what we want them for.
+struct NoServices {
+    is_ours: bool,
+}
+
+/// What Debian's tools ask whether a service may be started.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Self {
+        let policy = Path::new(POLICY);
+        let is_ours = !policy.exists()
+            && fs::write(policy, "#!/bin/sh\nexit 101\n").is_ok()
+            && fs::set_permissions(policy, fs::Permissions::from_mode(0o755)).is_ok();
+        Self { is_ours }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            drop(fs::remove_file(POLICY));
+        }
+    }
+}
+
 impl Package {
     fn is_present(&self) -> bool {
         match self.sign {
             Sign::Program(program) => process::find(program).is_some(),
-            Sign::Path(path) => std::path::Path::new(path).exists(),
+            Sign::Path(path) => Path::new(path).exists(),
         }
     }
 }

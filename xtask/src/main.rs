@@ -110,8 +110,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         menu();
         return Ok(());
     }
-    if name == bench::SERVE {
-        return bench::serve();
+    if name == bench::DRIVE_CRUN {
+        return bench::drive_crun(rest);
     }
     match COMMANDS.iter().find(|command| command.name == name) {
         Some(command) => (command.run)(rest),

@@ -1,13 +1,19 @@
-//! `landfall bench:dyno-start`: seconds from starting a dyno to its first answer, one per line.
+//! `landfall bench:dyno-start`: how long it takes from starting a dyno to its first answer.
 //!
-//! For `cargo xtask bench dyno-start`, which compares them with other ways to start a program.
+//! Each line of its input starts one dyno; each line of its output says what that took, as
+//! `{"seconds": 0.007, "phases": [["mount the layers", 212], …]}` with microseconds. For
+//! `cargo xtask bench dyno-start`, which compares with other ways to start a program, in turns.
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use api::ids::{AppId, DynoId};
 use engine::{Bind, DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
-use tokio::time::Instant;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::Instant,
+};
 
 use super::say;
 use crate::{
@@ -18,6 +24,8 @@ use crate::{
 /// Longest wait for one dyno.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_millis(10);
+/// Between two looks whether it answers.
+const PAUSE: Duration = Duration::from_micros(200);
 const PORT: u16 = 5000;
 /// Where the program is inside the dyno.
 const INSIDE: &str = "/run/program";
@@ -27,15 +35,9 @@ const INSIDE: &str = "/run/program";
 pub(super) struct Arguments {
     #[command(flatten)]
     choices: Choices,
-    /// How many dynos to start, one after another
-    #[arg(long, default_value_t = 30)]
-    count: u32,
-    /// A program of the host that serves HTTP on $PORT
+    /// A static program of the host that serves HTTP on $PORT
     #[arg(long)]
     program: PathBuf,
-    /// Its argument
-    #[arg(long)]
-    argument: String,
 }
 
 /// Measures, and leaves nothing behind.
@@ -58,7 +60,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 async fn measure(engine: &dyn Engine, config: &Config, arguments: &Arguments) -> Result<()> {
-    for _ in 0..arguments.count {
+    let mut asked = BufReader::new(tokio::io::stdin()).lines();
+    while asked.next_line().await?.is_some() {
         let spec = spec(config, arguments)?;
         let id = spec.id;
         let started = Instant::now();
@@ -72,9 +75,15 @@ async fn measure(engine: &dyn Engine, config: &Config, arguments: &Arguments) ->
             if started.elapsed() > PATIENCE {
                 bail!("dyno {id} does not answer");
             }
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            tokio::time::sleep(PAUSE).await;
         }
-        say(started.elapsed().as_secs_f64());
+        let seconds = started.elapsed().as_secs_f64();
+        let trace = engine.inspect(id).await?.start_trace;
+        let phases: Vec<(String, u64)> = trace
+            .into_iter()
+            .map(|phase| (phase.name, phase.micros))
+            .collect();
+        say(json!({"seconds": seconds, "phases": phases}));
         engine.stop(id, GRACE).await?;
         engine.remove(id).await?;
     }
@@ -95,7 +104,7 @@ fn spec(config: &Config, arguments: &Arguments) -> Result<DynoSpec> {
             target: INSIDE.into(),
             is_writable: false,
         }],
-        command: vec![INSIDE.to_owned(), arguments.argument.clone()],
+        command: vec![INSIDE.to_owned()],
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
         port: Some(PORT),
         limits: Limits {
