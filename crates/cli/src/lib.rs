@@ -8,12 +8,14 @@ mod heroku;
 mod heroku_env;
 mod inside;
 mod ready;
+mod sleep;
 
 pub use crate::{
     heroku::HerokuArguments,
     heroku_env::HerokuEnvArguments,
     inside::{CopyArguments, ExecArguments, ForwardArguments},
     ready::Ready,
+    sleep::{SleepArguments, WakeArguments},
 };
 
 use std::{path::Path, process::ExitCode};
@@ -59,4 +61,20 @@ pub fn copy(ready_file: &Path, arguments: &CopyArguments) -> Result<ExitCode> {
 /// As [`exec`], and when a local port is taken.
 pub fn forward(ready_file: &Path, arguments: &ForwardArguments) -> Result<ExitCode> {
     inside::forward(ready_file, arguments)
+}
+
+/// `landfall sleep`: shows and sets when an app sleeps, or puts it to sleep.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn run_sleep(ready_file: &Path, arguments: &SleepArguments) -> Result<()> {
+    sleep::sleep(ready_file, arguments)
+}
+
+/// `landfall wake`: wakes an app.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn run_wake(ready_file: &Path, arguments: &WakeArguments) -> Result<()> {
+    sleep::wake(ready_file, arguments)
 }

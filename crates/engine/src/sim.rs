@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::Ipv4Addr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -50,6 +51,9 @@ pub struct SimConfig {
     pub boot: Duration,
     /// The only stacks it has; empty for every stack.
     pub stacks: Vec<StackName>,
+    /// Where it says that its dynos are woken, if anywhere. Nobody listens there: a test that
+    /// plays the router calls [`Engine::thaw`].
+    pub wakers: Option<PathBuf>,
 }
 
 /// An engine that plays dynos. Cloning shares it, as a restarted server finds its dynos again.
@@ -265,6 +269,10 @@ impl World {
         let steps = script::read(&spec.command);
         let id = spec.id;
         let mut dyno = SimDyno::new(spec, steps, address, now, boot);
+        dyno.report.sleep.waker = config
+            .wakers
+            .as_ref()
+            .map(|wakers| wakers.join(id.to_string()));
         dyno.settle(now);
         self.dynos.insert(id, dyno);
         Ok(())

@@ -61,6 +61,10 @@ enum Command {
     PsForward(PsForward),
     /// Print what dynos of each size may use
     Sizes(sizes::Arguments),
+    /// Show or set when an app sleeps, or put it to sleep: landfall sleep -a APP
+    Sleep(Sleep),
+    /// Wake an app: landfall wake -a APP
+    Wake(Wake),
     /// Show what this machine offers the platform
     Doctor(doctor::Arguments),
     /// Measure the engine: seconds from starting a dyno to its first answer
@@ -111,6 +115,22 @@ struct PsForward {
     arguments: cli::ForwardArguments,
 }
 
+#[derive(Debug, clap::Args)]
+struct Sleep {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::SleepArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Wake {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::WakeArguments,
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
@@ -154,6 +174,14 @@ fn run(command: Command) -> Result<ExitCode> {
             cli::forward(&cli::Ready::path_in(&config(choices)?.data), &arguments)
         }
         Command::Sizes(arguments) => sizes::run(arguments),
+        Command::Sleep(Sleep { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_sleep(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Wake(Wake { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_wake(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),
         Command::BenchDensity(arguments) => bench_density::run(&arguments),

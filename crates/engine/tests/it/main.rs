@@ -47,7 +47,7 @@ fn simulated(seed: u64, boot: Duration) -> (SimEngine, Clock) {
         clock: clock.clone(),
         seed,
         boot,
-        stacks: Vec::new(),
+        ..SimConfig::default()
     };
     (SimEngine::new(config), clock)
 }

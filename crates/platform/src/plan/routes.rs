@@ -55,7 +55,7 @@ fn ticket(app: &AppState, dyno: DynoId) -> Option<SleepTicket> {
 /// Web dynos that take requests: those of the serving release, or while none of them answers,
 /// those of an older one that still do. Those whose readiness check fails are left out, unless that
 /// leaves nobody.
-fn answering(app: &AppState) -> Vec<&DynoView> {
+pub(super) fn answering(app: &AppState) -> Vec<&DynoView> {
     let Some(current) = app.current.as_ref().filter(|_| !app.sleep.is_stopped()) else {
         return Vec::new();
     };

@@ -10,11 +10,7 @@
 //! Read [`SleepView`] first, then [`next`]. Why no request can reach a frozen dyno is told in
 //! `docs/decisions/0006-sleep-tickets.md`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use api::{
     clock::Time,
@@ -22,7 +18,7 @@ use api::{
 };
 use store::{AppSleep, SleepState};
 
-use super::{AppState, DynoView, Stage};
+use super::{AppState, DynoView, Stage, routes::answering};
 
 /// A router that has not said within this time that the dynos rest gets a new ticket, in case its
 /// word was lost.
@@ -234,9 +230,8 @@ fn resting(app: &AppState, now: Time) -> (Option<SleepStep>, Option<Time>) {
     if sleep.heard.ticket != sleep.row.ticket {
         return (again(), None);
     }
-    let web: BTreeSet<DynoId> = web_dynos(app).map(|dyno| dyno.id).collect();
-    let rests = |id: &DynoId| sleep.heard.resting.get(id) == Some(&sleep.row.ticket);
-    if web.iter().all(rests) {
+    let rests = |dyno: &DynoView| sleep.heard.resting.get(&dyno.id) == Some(&sleep.row.ticket);
+    if answering(app).into_iter().all(rests) {
         return (Some(SleepStep::Freeze), None);
     }
     let limit = sleep.row.since.after(REST_LIMIT);
@@ -364,10 +359,6 @@ fn formation(app: &AppState) -> impl Iterator<Item = &DynoView> {
 
 fn running(app: &AppState) -> impl Iterator<Item = &DynoView> {
     formation(app).filter(|dyno| dyno.stage == Stage::Up)
-}
-
-fn web_dynos(app: &AppState) -> impl Iterator<Item = &DynoView> {
-    running(app).filter(|dyno| dyno.process_type.is_web())
 }
 
 /// Whether there is a web dyno that a request could wake; also of an app that is stopped.

@@ -16,5 +16,6 @@ mod restarts;
 mod router;
 mod runs;
 mod simulation;
+mod sleep;
 mod sources;
 mod world;

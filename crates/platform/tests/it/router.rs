@@ -15,7 +15,7 @@ use tokio::{
     io::BufReader,
     net::{UnixListener, UnixStream},
     runtime::Runtime,
-    sync::watch,
+    sync::{mpsc, watch},
 };
 
 /// Runs beside the platform and survives its restarts, as the real one does.
@@ -29,6 +29,8 @@ struct Memory {
     tables: Mutex<Vec<RouteTable>>,
     /// Dynos with a request that does not end.
     busy: watch::Sender<BTreeSet<DynoId>>,
+    /// What it says of itself, see [`RecordingRouter::say`].
+    said: Mutex<Option<mpsc::UnboundedSender<FromRouter>>>,
 }
 
 impl RecordingRouter {
@@ -97,6 +99,16 @@ impl RecordingRouter {
     }
 }
 
+impl RecordingRouter {
+    /// Says something to the server that is connected; nobody hears it without one.
+    pub(crate) fn say(&self, word: FromRouter) {
+        let said = self.memory.said.lock().unwrap();
+        if let Some(server) = said.as_ref() {
+            drop(server.send(word));
+        }
+    }
+}
+
 impl Drop for RecordingRouter {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -130,6 +142,8 @@ async fn serve(server: UnixStream, memory: Arc<Memory>) -> Option<()> {
         pid: std::process::id(),
     };
     write_message(&mut writer, &hello).await.ok()?;
+    let (said, mut words) = mpsc::unbounded_channel();
+    *memory.said.lock().unwrap() = Some(said);
     let mut busy = memory.busy.subscribe();
     let mut reported = BTreeSet::new();
     loop {
@@ -150,6 +164,9 @@ async fn serve(server: UnixStream, memory: Arc<Memory>) -> Option<()> {
                 }
                 let applied = FromRouter::Applied { version };
                 write_message(&mut writer, &applied).await.ok()?;
+            }
+            word = words.recv() => {
+                write_message(&mut writer, &word?).await.ok()?;
             }
             changed = busy.changed() => {
                 changed.ok()?;

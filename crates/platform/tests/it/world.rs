@@ -79,6 +79,7 @@ impl World {
             seed: options.seed,
             boot: options.boot,
             stacks: Vec::new(),
+            wakers: Some(directory.path().join("wakers")),
         });
         let router = RecordingRouter::listen(&directory.path().join("router.sock"));
         let mut world = Self {

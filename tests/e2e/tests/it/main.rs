@@ -5,5 +5,6 @@ mod deploy;
 mod failures;
 mod inside;
 mod mend;
+mod sleep;
 mod survival;
 mod traffic;

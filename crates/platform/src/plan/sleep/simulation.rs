@@ -3,7 +3,7 @@
 //!
 //! What must hold: no dyno with a request is frozen, and in the end every request was served.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -223,7 +223,7 @@ impl World {
 
     fn publish(&mut self) {
         let sleep = &self.app.sleep;
-        let web = web_dynos(&self.app).filter(|_| !sleep.is_stopped());
+        let web = answering(&self.app).into_iter();
         let ticket = |dyno: &DynoView| sleep.ticket(dyno.id).map(|(ticket, _)| ticket);
         self.tables.push_back(Table {
             is_asleep: sleep.is_stopped(),

@@ -103,7 +103,11 @@ fn scale(app: &mut AppState, process_type: &str, quantity: u32) {
 }
 
 fn rested(app: &mut AppState, count: usize) {
-    let web: Vec<DynoId> = web_dynos(app).map(|dyno| dyno.id).take(count).collect();
+    let web: Vec<DynoId> = answering(app)
+        .iter()
+        .map(|dyno| dyno.id)
+        .take(count)
+        .collect();
     let ticket = app.sleep.row.ticket;
     app.sleep.heard.resting = web.into_iter().map(|id| (id, ticket)).collect();
 }
