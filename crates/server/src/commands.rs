@@ -50,7 +50,7 @@ enum Command {
     HerokuEnv(HerokuEnv),
     /// Run the official CLI against the running platform: landfall heroku -- ARGUMENTS
     Heroku(Heroku),
-    /// Run a command, or a shell, inside a running dyno: landfall ps:exec [DYNO] [-- COMMAND]
+    /// Run a command, or a shell, inside a running dyno: landfall ps:exec web.1 -- COMMAND
     #[command(name = "ps:exec")]
     PsExec(PsExec),
     /// Copy a file or directory from or to a running dyno
