@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufReader, Read, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown, symlink},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
     path::{Component, Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -252,7 +252,7 @@ impl Tree {
         }
         let full = self.root.join(path);
         fs::DirBuilder::new().mode(0o755).create(&full)?;
-        lchown(&full, Some(self.owner), Some(self.owner))?;
+        crate::owner::give(&full, self.owner)?;
         self.nodes.insert(path.to_owned(), Node::Directory);
         Ok(())
     }
@@ -285,7 +285,7 @@ impl Tree {
             file.write_all(&buffer[..count])?;
         }
         fs::set_permissions(&full, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-        lchown(&full, Some(self.owner), Some(self.owner))?;
+        crate::owner::give(&full, self.owner)?;
         let node = Node::File {
             is_executable,
             digest: hash.finalize().into(),
@@ -300,7 +300,7 @@ impl Tree {
         }
         let full = self.prepare(path)?;
         symlink(&to, &full)?;
-        lchown(&full, Some(self.owner), Some(self.owner))?;
+        crate::owner::give(&full, self.owner)?;
         self.nodes.insert(path.to_owned(), Node::Link(to));
         Ok(())
     }

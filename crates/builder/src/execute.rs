@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::{DirBuilderExt as _, lchown},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -436,7 +436,7 @@ fn make_folder(path: &Path, owner: u32) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(path)?;
-    lchown(path, Some(owner), Some(owner))
+    crate::owner::give(path, owner)
 }
 
 fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

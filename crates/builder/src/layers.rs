@@ -7,9 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::{
-        DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, lchown,
-    },
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -110,7 +108,7 @@ impl LayerStore {
         };
         fs::DirBuilder::new().mode(0o755).create(&draft.path)?;
         fs::DirBuilder::new().mode(0o755).create(draft.path())?;
-        lchown(draft.path(), Some(self.owner), Some(self.owner))?;
+        crate::owner::give(&draft.path(), self.owner)?;
         Ok(draft)
     }
 
@@ -164,7 +162,7 @@ impl LayerStore {
         for folder in folders.split('/').filter(|part| !part.is_empty()) {
             full.push(folder);
             match fs::DirBuilder::new().mode(0o755).create(&full) {
-                Ok(()) => lchown(&full, Some(self.owner), Some(self.owner))?,
+                Ok(()) => crate::owner::give(&full, self.owner)?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -172,7 +170,7 @@ impl LayerStore {
         full.push(name);
         fs::write(&full, content)?;
         fs::set_permissions(&full, fs::Permissions::from_mode(0o644))?;
-        lchown(&full, Some(self.owner), Some(self.owner))
+        crate::owner::give(&full, self.owner)
     }
 
     /// Removes drafts that no running build holds; returns how many.

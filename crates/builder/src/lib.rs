@@ -13,6 +13,7 @@ mod import;
 mod launch;
 pub mod layers;
 mod output;
+mod owner;
 pub mod plan;
 pub mod procfile;
 mod source_tree;

@@ -33,7 +33,9 @@ impl Inner {
         for directory in entries(&self.dynos_directory).map_err(failed("look for dynos"))? {
             match self.load(&directory).await {
                 Ok(Some(dyno)) => {
-                    self.network.adopt(dyno.notes.index);
+                    if let Some(network) = &self.network {
+                        network.adopt(dyno.notes.index);
+                    }
                     networks.push(dyno.notes.index);
                     leaves.insert(dyno.notes.id.to_string());
                     self.hold(Arc::new(dyno));
@@ -60,7 +62,10 @@ impl Inner {
                 .await
                 .map_err(failed("remove a cgroup"))?;
         }
-        self.network.sweep(&networks).await
+        match &self.network {
+            Some(network) => network.sweep(&networks).await,
+            None => Ok(()),
+        }
     }
 
     /// The dyno of a directory; `None` if none was ever started there.

@@ -6,6 +6,7 @@
 
 mod describe;
 mod mending;
+mod none;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -159,6 +160,11 @@ impl Cgroups {
                 step: "make control groups",
                 source,
             })
+    }
+
+    /// None: nothing is limited.
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(none::NoGroups))
     }
 
     fn choose(mount: &Path, name: &str) -> io::Result<Arc<dyn Hierarchy>> {

@@ -27,12 +27,12 @@ use shim::{
 };
 
 use crate::{
-    adopt,
+    adopt, alone,
     cgroup::{self, Cgroups},
     control, disk,
     dyno::Dyno,
     handed_in::HandedIn,
-    network::{Network, NetworkConfig},
+    network::{self, Network, NetworkConfig},
     probe, seccomp, shim_program,
     sleep::{self, Wakers},
     slot::Slot,
@@ -86,7 +86,8 @@ pub(crate) struct Inner {
     pub(crate) handed_in: HandedIn,
     pub(crate) slot: Slot,
     pub(crate) wakers: Wakers,
-    pub(crate) network: Network,
+    /// None in single-tenant mode, where dynos are in the host's.
+    pub(crate) network: Option<Network>,
     pub(crate) cgroups: Cgroups,
     pub(crate) seccomp: Vec<u64>,
     /// Held by whoever mends.
@@ -119,16 +120,33 @@ impl LocalEngine {
             .map_err(host("make the directory of dynos"))?;
         let shim = shim_program::install(&config.shim, &config.data)
             .map_err(host("copy the shim program"))?;
-        let slot = claim_slot(&config.data, &dynos_directory)?;
+        let is_alone = alone::is_alone();
+        let slot = if is_alone {
+            Slot::unclaimed(&run)
+        } else {
+            claim_slot(&config.data, &dynos_directory)?
+        };
         let wakers = Wakers::open(&dynos_directory, &slot)
             .map_err(host("make a short path to the dynos"))?;
-        let cgroups = Cgroups::open(Path::new(cgroup::MOUNT), &slot.cgroup_name())?;
+        let cgroups = if is_alone {
+            Cgroups::none()
+        } else {
+            Cgroups::open(Path::new(cgroup::MOUNT), &slot.cgroup_name())?
+        };
         let handed_in = HandedIn::new(
             &config.environment,
             config.trust_store.as_deref(),
-            &config.network.resolvers,
+            &if is_alone {
+                network::all_resolvers()
+            } else {
+                config.network.resolvers.clone()
+            },
         );
-        let network = Network::open(slot.clone(), config.network).await?;
+        let network = if is_alone {
+            None
+        } else {
+            Some(Network::open(slot.clone(), config.network).await?)
+        };
         let inner = Inner {
             dynos_directory,
             cache: config.cache,
@@ -149,11 +167,6 @@ impl LocalEngine {
         Ok(Arc::new(Self(inner)))
     }
 
-    /// The dynos' networks, to be asserted by a reconciler.
-    pub fn network(&self) -> &Network {
-        &self.0.network
-    }
-
     /// Kills every dyno and takes everything of this platform off the host: cgroups, networks, the
     /// firewall table, the slot. The engine is of no use afterwards.
     ///
@@ -167,7 +180,10 @@ impl LocalEngine {
         for id in dynos {
             self.remove(id).await?;
         }
-        self.0.network.remove_everything().await?;
+        let Some(network) = &self.0.network else {
+            return Ok(());
+        };
+        network.remove_everything().await?;
         self.0
             .cgroups
             .remove_everything()
@@ -258,7 +274,7 @@ impl Inner {
     async fn forget(&self, dyno: Arc<Dyno>) -> Result<(), EngineError> {
         let id = dyno.notes.id;
         if let Some(work) = &dyno.capture_work
-            && let Err(source) = fs::remove_dir_all(work)
+            && let Err(source) = alone::remove_tree(work)
             && source.kind() != io::ErrorKind::NotFound
         {
             return Err(EngineError::Host {
@@ -391,7 +407,8 @@ impl Engine for LocalEngine {
 
     async fn connect(&self, id: DynoId, port: u16) -> Result<Box<dyn AttachStream>, EngineError> {
         let dyno = self.0.find(id)?;
-        let netns = self.0.network.namespace(dyno.notes.index);
+        let network = self.0.network.as_ref();
+        let netns = network.map(|network| network.namespace(dyno.notes.index));
         dyno.connect(netns, port).await
     }
 

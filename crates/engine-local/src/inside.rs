@@ -57,10 +57,10 @@ impl Dyno {
         }
     }
 
-    /// Connects to a port of it. `netns` is its network's namespace.
+    /// Connects to a port of it. `netns` is its network's namespace, if not the host's.
     pub(crate) async fn connect(
         &self,
-        netns: PathBuf,
+        netns: Option<PathBuf>,
         port: u16,
     ) -> Result<Box<dyn AttachStream>, EngineError> {
         let dyno = self.notes.id;
@@ -80,7 +80,7 @@ impl Dyno {
         // A thread that entered another namespace is of no use to anyone else, so it is not pooled.
         thread::Builder::new()
             .name("landfall-connect".to_owned())
-            .spawn(move || done.send(connect_within(&netns, addresses, port)))
+            .spawn(move || done.send(connect_within(netns.as_deref(), addresses, port)))
             .map_err(host)?;
         match result.await.map_err(|lost| host(io::Error::other(lost)))? {
             Ok(Some(stream)) => {
@@ -97,15 +97,17 @@ impl Dyno {
 /// The first of the addresses that answers, seen from inside a network namespace. The thread stays
 /// there.
 fn connect_within(
-    netns: &Path,
+    netns: Option<&Path>,
     addresses: [IpAddr; 3],
     port: u16,
 ) -> io::Result<Option<TcpStream>> {
-    let netns = File::open(netns)?;
-    move_into_link_name_space(
-        std::os::fd::AsFd::as_fd(&netns),
-        Some(LinkNameSpaceType::Network),
-    )?;
+    if let Some(netns) = netns {
+        let netns = File::open(netns)?;
+        move_into_link_name_space(
+            std::os::fd::AsFd::as_fd(&netns),
+            Some(LinkNameSpaceType::Network),
+        )?;
+    }
     for address in addresses {
         let address = SocketAddr::new(address, port);
         // Refused, unreachable or silent: nobody is there.

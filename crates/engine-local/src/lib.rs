@@ -6,6 +6,7 @@
 //! [`cgroup`], [`network`], [`stacks`], and the `shim` crate for what runs beside each dyno.
 
 mod adopt;
+pub mod alone;
 pub mod cgroup;
 mod control;
 mod disk;
@@ -37,3 +38,12 @@ pub use crate::{
 /// dyno they belong to its own user. Above every range that dynos use, below those that systemd
 /// and old programs take for negative.
 pub const LAYER_OWNER: u32 = 2_147_000_000;
+
+/// Whom files of layers belong to here: [`LAYER_OWNER`], or the user in single-tenant mode.
+pub fn layer_owner() -> u32 {
+    if alone::is_alone() {
+        rustix::process::geteuid().as_raw()
+    } else {
+        LAYER_OWNER
+    }
+}

@@ -18,10 +18,11 @@ use shim::files::{self, State};
 
 use crate::{
     adopt::entries,
+    alone::remove_tree,
     cgroup,
     dyno::{Dyno, is_kept},
     engine::Inner,
-    network::{self, Survey},
+    network::{self, Network, Survey},
     slot::Slot,
     start::{CONDEMNED, remove_directory},
 };
@@ -36,14 +37,18 @@ impl Inner {
         // Two rounds at once would only stand in each other's way.
         let _turn = self.mending.lock().await;
         let mut round = Round::default();
+        let Some(network) = &self.network else {
+            round.take(self.sweep_directories().await);
+            return round.end();
+        };
         let slot = self.slot.mend();
         let may_go_on = slot.is_ok();
         round.take(slot.map(|missing| told(missing, "registered the slot again")));
         if may_go_on {
             round.take(self.mend_groups());
             round.take(self.mend_paths());
-            round.take(self.network.assert().await);
-            round.take(self.mend_networks().await);
+            round.take(network.assert().await);
+            round.take(self.mend_networks(network).await);
             round.take(self.sweep_groups().await);
             round.take(self.sweep_directories().await);
         }
@@ -64,30 +69,31 @@ impl Inner {
     }
 
     /// Repairs the networks of dynos that run, then the pool.
-    async fn mend_networks(&self) -> Result<Vec<String>, EngineError> {
+    async fn mend_networks(&self, network: &Network) -> Result<Vec<String>, EngineError> {
         let survey = Survey::take().map_err(failed("look at networks"))?;
         let mut done = Vec::new();
         let mut outcome = Ok(());
         for dyno in self.all() {
-            let is_whole = || {
-                self.network
-                    .is_whole(&survey, dyno.notes.index, dyno.process())
-            };
+            let is_whole = || network.is_whole(&survey, dyno.notes.index, dyno.process());
             if dyno.ended().is_some() || is_whole() {
                 continue;
             }
-            match self.repair_network(&dyno).await {
+            match self.repair_network(network, &dyno).await {
                 Ok(repaired) => done.extend(repaired),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        self.abandon_networks();
-        done.extend(self.network.tidy(&survey).await?);
+        self.abandon_networks(network);
+        done.extend(network.tidy(&survey).await?);
         outcome.map(|()| done)
     }
 
-    async fn repair_network(&self, dyno: &Arc<Dyno>) -> Result<Vec<String>, EngineError> {
-        let _still = self.network.hold_still().await;
+    async fn repair_network(
+        &self,
+        network: &Network,
+        dyno: &Arc<Dyno>,
+    ) -> Result<Vec<String>, EngineError> {
+        let _still = network.hold_still().await;
         let is_held = self
             .find(dyno.notes.id)
             .is_ok_and(|held| Arc::ptr_eq(&held, dyno));
@@ -95,18 +101,18 @@ impl Inner {
             return Ok(Vec::new());
         }
         match namespace(dyno).map_err(failed("find a dyno's network"))? {
-            Some(namespace) => self.network.repair(dyno.notes.index, namespace).await,
+            Some(namespace) => network.repair(dyno.notes.index, namespace).await,
             // It is on its way out.
             None => Ok(Vec::new()),
         }
     }
 
     /// Networks that were taken for starts that came to nothing.
-    fn abandon_networks(&self) {
+    fn abandon_networks(&self, network: &Network) {
         // Under one lock: a start is listed before it takes a network, and until its dyno is held.
         self.if_none_starts(|held| {
             let inhabited = held.map(|dyno| dyno.notes.index).collect();
-            self.network.abandon_all_but(&inhabited);
+            network.abandon_all_but(&inhabited);
         });
     }
 
@@ -138,7 +144,7 @@ impl Inner {
             }
             let what = format!("removed {name}, which is no dyno");
             let removed = if is_condemned {
-                tokio::task::spawn_blocking(move || fs::remove_dir_all(directory))
+                tokio::task::spawn_blocking(move || remove_tree(&directory))
                     .await
                     .map_err(io::Error::other)
                     .and_then(|removed| removed)
@@ -156,7 +162,7 @@ impl Inner {
 async fn remove_scratch(directory: &Path) -> io::Result<()> {
     let state = files::read_json::<State>(&directory.join(files::STATE));
     if let Some(work) = state.ok().flatten().and_then(|state| state.capture_work)
-        && let Err(error) = fs::remove_dir_all(work)
+        && let Err(error) = remove_tree(&work)
         && error.kind() != io::ErrorKind::NotFound
     {
         return Err(error);

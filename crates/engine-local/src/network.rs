@@ -400,15 +400,23 @@ pub fn host_resolvers() -> Vec<Ipv4Addr> {
     Vec::new()
 }
 
+/// The host's name servers as the host itself asks them.
+pub(crate) fn all_resolvers() -> Vec<Ipv4Addr> {
+    name_servers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
+}
+
 fn resolvers(resolv_conf: &str) -> Vec<Ipv4Addr> {
+    let mut addresses = name_servers(resolv_conf);
+    addresses.retain(|address| !address.is_loopback());
+    addresses
+}
+
+fn name_servers(resolv_conf: &str) -> Vec<Ipv4Addr> {
     let named = resolv_conf.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next())?
     });
-    let addresses = named.filter_map(|address| address.parse().ok());
-    addresses
-        .filter(|address: &Ipv4Addr| !address.is_loopback())
-        .collect()
+    named.filter_map(|address| address.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a [`DynoSpec`] to what the shim is asked: a pure translation.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use engine::{DynoKind, DynoSpec, StartPhase, Stdio};
 use shim::start::{
@@ -8,8 +8,7 @@ use shim::start::{
 };
 
 use crate::{
-    LAYER_OWNER, cgroup::View, dyno::Notes, handed_in::HandedIn, network::DynoNetwork,
-    slot::UIDS_PER_DYNO,
+    alone::OwnStack, cgroup::View, dyno::Notes, handed_in::HandedIn, network::DynoNetwork,
 };
 
 /// When the host runs out of memory, dynos go before the platform, builds before dynos.
@@ -22,9 +21,9 @@ const BUILD_NICE: i32 = 10;
 #[derive(Debug)]
 pub(crate) struct Surroundings<'start> {
     pub(crate) directory: PathBuf,
-    pub(crate) stack: &'start Path,
+    pub(crate) stack: &'start OwnStack,
     pub(crate) network: &'start DynoNetwork,
-    pub(crate) uid_base: u32,
+    pub(crate) identity: Identity,
     pub(crate) cgroup: Place,
     pub(crate) shim_cgroup: Place,
     pub(crate) views: Vec<View>,
@@ -57,17 +56,16 @@ pub(crate) fn request(
         directory: around.directory,
         hostname: spec.name.to_string(),
         environment: environment(&spec, around.handed_in),
-        identity: Identity {
-            base: around.uid_base,
-            count: UIDS_PER_DYNO,
-            layer_owner: LAYER_OWNER,
-        },
+        identity: around.identity,
         stdio: stdio(spec.stdio),
         root: Root {
-            stack: around.stack.to_owned(),
-            etc: around
-                .handed_in
-                .etc(around.stack, &spec.name, around.network.dyno_address.into()),
+            stack: around.stack.root.clone(),
+            is_host: around.stack.is_host,
+            etc: around.handed_in.etc(
+                &around.stack.root,
+                &spec.name,
+                around.network.dyno_address.into(),
+            ),
             tmp: match spec.kind {
                 // Compilers fill it with what would not fit the dyno's memory.
                 DynoKind::Build => Tmp::Disk,
@@ -83,7 +81,8 @@ pub(crate) fn request(
         command: spec.command,
         cgroup: around.cgroup,
         shim_cgroup: around.shim_cgroup,
-        netns: Some(around.network.netns.clone()),
+        netns: (!around.identity.is_own()).then(|| around.network.netns.clone()),
+        shares_network: around.identity.is_own(),
         rank,
         open_files: spec.limits.open_files,
         // A dyno over its limit is ended at the next look; until then one file stays bounded.

@@ -87,6 +87,15 @@ impl Slot {
         })
     }
 
+    /// The name of a platform that has nothing on the host to be told apart by.
+    pub(crate) fn unclaimed(directory: &Path) -> Self {
+        Self {
+            number: 0,
+            registration: directory.join("slot"),
+            owner: directory.to_owned(),
+        }
+    }
+
     /// Registers the slot again if somebody has removed that. Returns whether it was missing.
     ///
     /// # Errors

@@ -10,15 +10,17 @@ use std::{
 };
 
 use engine::{DynoSpec, EngineError, StartPhase};
-use shim::start::{StartAnswer, StartRequest, Step};
+use shim::start::{Identity, StartAnswer, StartRequest, Step};
 use tokio::{io::AsyncWriteExt, process::Command, time::Instant};
 
 use crate::{
+    LAYER_OWNER,
+    alone::{OwnStack, remove_tree},
     dyno::{Dyno, phase},
     engine::Inner,
     network::DynoNetwork,
     request::{Surroundings, request},
-    stacks,
+    slot::UIDS_PER_DYNO,
 };
 
 /// What went wrong, and at what; the dyno is named by whoever knows it.
@@ -40,11 +42,10 @@ impl<T> At<T> for io::Result<T> {
 impl Inner {
     /// Starts a dyno whose id is reserved. A failure leaves nothing behind.
     pub(crate) async fn start(&self, spec: DynoSpec) -> Result<Arc<Dyno>, EngineError> {
-        let stack = stacks::find(&self.cache, &spec.stack)
-            .ok_or_else(|| EngineError::UnknownStack(spec.stack.clone()))?;
+        let stack = self.stack(&spec.stack)?;
         let (id, directory) = (spec.id, self.directory_of(spec.id));
         let begun = Instant::now();
-        let network = self.network.take().await?;
+        let network = self.take_network(&spec).await?;
         let taken = phase("take a network", begun.elapsed(), 0);
         let index = network.index;
         match self.start_with(spec, &stack, &network, taken).await {
@@ -65,7 +66,7 @@ impl Inner {
     async fn start_with(
         &self,
         spec: DynoSpec,
-        stack: &Path,
+        stack: &OwnStack,
         network: &DynoNetwork,
         taken: StartPhase,
     ) -> Result<Arc<Dyno>, Failure> {
@@ -85,7 +86,7 @@ impl Inner {
             directory: directory.clone(),
             stack,
             network,
-            uid_base: self.slot.uid_base(network.index),
+            identity: self.identity(network.index),
             cgroup: self.cgroups.place(&leaf),
             shim_cgroup: self.cgroups.shims(),
             views: self.cgroups.views(&leaf),
@@ -117,6 +118,17 @@ impl Inner {
         Ok(Arc::new(dyno))
     }
 
+    fn identity(&self, index: u32) -> Identity {
+        if self.network.is_none() {
+            return Identity::own();
+        }
+        Identity {
+            base: self.slot.uid_base(index),
+            count: UIDS_PER_DYNO,
+            layer_owner: LAYER_OWNER,
+        }
+    }
+
     /// Removes what the host has of a dyno that does not run.
     pub(crate) async fn discard(
         &self,
@@ -129,7 +141,7 @@ impl Inner {
             .remove(leaf)
             .await
             .map_err(host("remove a dyno's cgroup"))?;
-        self.network.release(index).await?;
+        self.release_network(index).await?;
         remove_directory(directory)
             .await
             .map_err(host("remove a dyno's directory"))
@@ -143,7 +155,7 @@ pub(crate) async fn remove_directory(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     }
-    tokio::task::spawn_blocking(move || fs::remove_dir_all(condemned))
+    tokio::task::spawn_blocking(move || remove_tree(&condemned))
         .await
         .map_err(io::Error::other)?
 }

@@ -15,7 +15,7 @@ mod up;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -193,14 +193,21 @@ fn config(choices: Choices) -> Result<Config> {
     Ok(Config::resolve(choices, &Surroundings::of_this_process())?)
 }
 
-/// Dynos are namespaces and cgroups, which only root can make and remove.
-fn need_root() -> Result<()> {
-    if !Surroundings::of_this_process().is_root {
-        bail!(
-            "the platform's dynos are isolated by the kernel, and this needs root\n  hint: use sudo"
-        );
+/// Says what an ordinary user's platform does not do: only root may limit and separate dynos.
+fn warn_if_alone(config: &Config) {
+    if !engine_local::alone::is_alone() {
+        return;
     }
-    Ok(())
+    say("SINGLE-TENANT MODE: you are not root. Only run what you trust:");
+    for limitation in engine_local::alone::LIMITATIONS {
+        say(format_args!("  - {limitation}"));
+    }
+    if engine_local::alone::own_stack(&config.cache, &config.stack).is_host {
+        say(format_args!(
+            "  - there is no stack {}: apps see this machine's own programs, read-only",
+            config.stack
+        ));
+    }
 }
 
 /// Log lines go to standard error, for whoever started the process to keep.

@@ -139,7 +139,7 @@ fn builder_config(config: &Config, clock: &Clock) -> BuilderConfig {
         layers: config.data.join("layers"),
         work: config.data.join("build"),
         cache: config.cache.clone(),
-        layer_owner: engine_local::LAYER_OWNER,
+        layer_owner: engine_local::layer_owner(),
         clock: clock.clone(),
     }
 }

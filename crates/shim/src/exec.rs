@@ -340,9 +340,17 @@ fn enter(request: &StartRequest, program: &Program, exec: &Exec, tools: Tools) -
 
 fn join(request: &StartRequest, program: &Program, tasks: &[File]) -> Result<Fork, Failure> {
     sys::join_cgroups(tasks).at(Step::Cgroup)?;
+    if request.identity.is_own() {
+        // The kernel shows a process that nobody may look into as root's, also to itself.
+        sys::process_option(libc::PR_SET_DUMPABLE, 1).at(Step::Privileges)?;
+    }
     let score = request.rank.oom_score.to_string();
     fs::write("/proc/self/oom_score_adj", score).at(Step::Privileges)?;
-    sys::join_namespace(program.pidfd.as_fd(), NAMESPACES).at(Step::Namespaces)?;
+    let mut namespaces = NAMESPACES;
+    if request.shares_network {
+        namespaces &= !libc::CLONE_NEWNET;
+    }
+    sys::join_namespace(program.pidfd.as_fd(), namespaces).at(Step::Namespaces)?;
     sys::clone(libc::CLONE_PARENT, None).at(Step::Namespaces)
 }
 

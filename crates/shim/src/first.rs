@@ -14,11 +14,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shim::start::{StartRequest, Step};
+use shim::start::{DYNO_ID, StartRequest, Step};
 
 use crate::{
     failure::{At, Failure},
-    mounts::DYNO_ID,
+    mounts,
     stdio::Inner,
     sys::{self, Fork},
     trace::Trace,
@@ -59,6 +59,8 @@ pub(crate) struct Tools {
     pub(crate) report: OwnedFd,
     /// How the program ended goes here.
     pub(crate) status: OwnedFd,
+    /// The user and group id of the shim.
+    pub(crate) ids: (u32, u32),
 }
 
 /// Does all of it; never returns.
@@ -69,7 +71,12 @@ pub(crate) fn run(request: &StartRequest, tools: Tools) -> ! {
         sys::exit_now(COULD_NOT_RUN);
     }
     let mut trace = Trace::begin();
-    let confined = confine(request, &tools.tasks, &mut trace);
+    let assembled = if request.identity.is_own() {
+        assemble(request, tools.ids, &mut trace)
+    } else {
+        Ok(())
+    };
+    let confined = assembled.and_then(|()| confine(request, &tools.tasks, &mut trace));
     let forked = confined.and_then(|()| sys::fork().at(Step::Command));
     match forked {
         Ok(Fork::Child) => {
@@ -98,6 +105,18 @@ pub(crate) fn fail(failure: &Failure, report: OwnedFd) -> ! {
     sys::exit_now(COULD_NOT_RUN)
 }
 
+/// What the shim has done already where it has the power: ids and mounts.
+fn assemble(request: &StartRequest, ids: (u32, u32), trace: &mut Trace) -> Result<(), Failure> {
+    // The kernel shows a process that nobody may look into as root's, also to itself.
+    sys::process_option(libc::PR_SET_DUMPABLE, 1).at(Step::Identity)?;
+    mounts::map_own(ids).at(Step::Identity)?;
+    let score = request.rank.oom_score.to_string();
+    std::fs::write("/proc/self/oom_score_adj", score).at(Step::Privileges)?;
+    mounts::make_private().at(Step::Namespaces)?;
+    let root = mounts::prepare(request, trace)?;
+    std::env::set_current_dir(root).at(Step::Root)
+}
+
 /// Everything that both the first process and the program are subject to.
 ///
 /// The working directory is the new root: a path to it would lead through directories that only
@@ -105,7 +124,9 @@ pub(crate) fn fail(failure: &Failure, report: OwnedFd) -> ! {
 fn confine(request: &StartRequest, tasks: &[File], trace: &mut Trace) -> Result<(), Failure> {
     sys::join_cgroups(tasks).at(Step::Cgroup)?;
     trace.mark(Step::Cgroup);
-    sys::become_id(0).at(Step::Privileges)?;
+    if !request.identity.is_own() {
+        sys::become_id(0).at(Step::Privileges)?;
+    }
     // Now, so that the dyno's own cgroup is the root it sees.
     sys::unshare(libc::CLONE_NEWCGROUP).at(Step::Namespaces)?;
     sys::set_hostname(&request.hostname).at(Step::Namespaces)?;

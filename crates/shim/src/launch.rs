@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use shim::{
@@ -86,7 +86,11 @@ pub(crate) fn launch(
 ) -> Result<Launched, Failure> {
     let home = Namespaces::remember().at(Step::Namespaces)?;
     let born = give_birth(request, &mut trace);
-    let returned = home.return_to().at(Step::Namespaces);
+    let returned = if request.identity.is_own() {
+        Ok(())
+    } else {
+        home.return_to().at(Step::Namespaces)
+    };
     let (newborn, outer) = born?;
     let started_at_micros = sys::wall_micros();
     let started = returned
@@ -117,13 +121,18 @@ pub(crate) fn launch(
 /// Makes the first process, which waits to be released. Leaves this process among the mounts that
 /// it has made for it.
 fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Outer), Failure> {
-    sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
-    let private = libc::MS_REC | libc::MS_PRIVATE;
-    sys::mount("", Path::new("/"), "", private, "").at(Step::Namespaces)?;
-    trace.mark(Step::Namespaces);
-    let root = mounts::prepare(request, trace)?;
+    let root = if request.identity.is_own() {
+        // Only inside its namespaces may the first process mount anything.
+        PathBuf::from("/")
+    } else {
+        sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
+        mounts::make_private().at(Step::Namespaces)?;
+        trace.mark(Step::Namespaces);
+        mounts::prepare(request, trace)?
+    };
     let mut namespaces = NAMESPACES;
     match &request.netns {
+        None if request.shares_network => {}
         Some(netns) => File::open(netns)
             .and_then(|netns| sys::join_namespace(netns.as_fd(), libc::CLONE_NEWNET))
             .at(Step::Network)?,
@@ -137,6 +146,8 @@ fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Out
     let (report, report_writer) = pipe().at(Step::Stdio)?;
     let (status, status_writer) = pipe().at(Step::Stdio)?;
     trace.mark(Step::Stdio);
+    // Before there is a user namespace that does not know them.
+    let ids = (sys::user_id(), sys::group_id());
     let forked = joining.clone(namespaces).at(Step::Namespaces)?;
     let Joining { tasks, .. } = joining;
     let tools = Tools {
@@ -145,6 +156,7 @@ fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Out
         go: go_reader,
         report: report_writer,
         status: status_writer,
+        ids,
     };
     let (process, pidfd) = match forked {
         Fork::Child => first::run(request, tools),
@@ -207,14 +219,13 @@ struct Newborn {
 impl Newborn {
     /// Gives the process its ids, lets it go, and waits until the program runs.
     fn release(&self, request: &StartRequest, trace: &mut Trace) -> Result<(), Failure> {
-        let process = PathBuf::from(format!("/proc/{}", self.process));
-        mounts::write_maps(&process, &mounts::dyno_map(request.identity)).at(Step::Identity)?;
-        fs::write(
-            process.join("oom_score_adj"),
-            request.rank.oom_score.to_string(),
-        )
-        .at(Step::Privileges)?;
-        trace.mark(Step::Identity);
+        if !request.identity.is_own() {
+            let process = PathBuf::from(format!("/proc/{}", self.process));
+            mounts::write_maps(&process, &mounts::dyno_map(request.identity)).at(Step::Identity)?;
+            let score = request.rank.oom_score.to_string();
+            fs::write(process.join("oom_score_adj"), score).at(Step::Privileges)?;
+            trace.mark(Step::Identity);
+        }
         self.go
             .try_clone()
             .and_then(|go| File::from(go).write_all(&[1]))

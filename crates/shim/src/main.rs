@@ -14,6 +14,7 @@ mod ending;
 mod exec;
 mod failure;
 mod first;
+mod host_root;
 mod launch;
 mod lines;
 mod log;

@@ -17,17 +17,15 @@ use std::{
 
 use shim::{
     files,
-    start::{Access, Bind, Identity, Root, StartRequest, Step, Tmp},
+    start::{Access, Bind, DYNO_ID, Identity, Root, StartRequest, Step, Tmp},
 };
 
 use crate::{
     failure::{At, Failure},
+    host_root,
     sys::{self, Fork},
     trace::Trace,
 };
-
-/// The id that the dyno's program runs as, inside.
-pub(crate) const DYNO_ID: u32 = 1000;
 
 /// Mount flags of file systems that hold no devices and grant no privileges.
 const PLAIN: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
@@ -67,13 +65,18 @@ pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathB
     // Overlays are named by paths relative to here: options are a page long at most.
     std::env::set_current_dir(&assembly.scratch).at(Step::Directory)?;
     trace.mark(Step::Directory);
-    let owners = id_map(&layer_map(request.identity)).at(Step::Identity)?;
+    let owners = if request.identity.is_own() {
+        None
+    } else {
+        Some(id_map(&layer_map(request.identity)).at(Step::Identity)?)
+    };
+    let owners = owners.as_ref();
     trace.mark(Step::Identity);
     let root = &request.root;
-    assembly.mount_stack(&root.stack, &owners).at(Step::Stack)?;
+    assembly.mount_stack(root, owners).at(Step::Stack)?;
     trace.mark(Step::Stack);
     let lowers = assembly
-        .mount_layers(&root.layers, &owners)
+        .mount_layers(&root.layers, owners)
         .at(Step::Layers)?;
     trace.mark(Step::Layers);
     assembly.mount_app(root, &lowers).at(Step::App)?;
@@ -81,10 +84,24 @@ pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathB
     assembly.mount_system(root).at(Step::SystemMounts)?;
     trace.mark(Step::SystemMounts);
     for bind in &root.binds {
-        assembly.bind(bind, &owners).at(Step::Binds)?;
+        assembly.bind(bind, owners).at(Step::Binds)?;
     }
     trace.mark(Step::Binds);
     Ok(assembly.root_directory)
+}
+
+/// Keeps what this process mounts from everybody else.
+pub(crate) fn make_private() -> io::Result<()> {
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    sys::mount("", Path::new("/"), "", private, "")
+}
+
+/// Gives this process, in a user namespace that it has just made, the only id there may be without
+/// power over the host: this user and group become [`DYNO_ID`].
+pub(crate) fn map_own((user, group): (u32, u32)) -> io::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{DYNO_ID} {user} 1\n"))?;
+    fs::write("/proc/self/gid_map", format!("{DYNO_ID} {group} 1\n"))
 }
 
 /// Takes away what a start or a run leaves in other places than the dyno's directory.
@@ -121,14 +138,18 @@ struct Assembly<'request> {
 }
 
 impl Assembly<'_> {
-    fn mount_stack(&self, stack: &Path, owners: &OwnedFd) -> io::Result<()> {
+    fn mount_stack(&self, root: &Root, owners: Option<&OwnedFd>) -> io::Result<()> {
         fs::create_dir(&self.root_directory)?;
         let attributes = PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY;
-        show(stack, &self.root_directory, attributes, Some(owners))
+        if root.is_host {
+            tmpfs(&self.root_directory, "mode=0755,size=64k")?;
+            return host_root::show(&root.stack, &self.root_directory, attributes);
+        }
+        show(&root.stack, &self.root_directory, attributes, owners)
     }
 
     /// Returns the lower directories as an overlay wants them, topmost first.
-    fn mount_layers(&self, layers: &[PathBuf], owners: &OwnedFd) -> io::Result<String> {
+    fn mount_layers(&self, layers: &[PathBuf], owners: Option<&OwnedFd>) -> io::Result<String> {
         let mut lowers = Vec::new();
         for (number, layer) in layers.iter().enumerate() {
             let name = number.to_string();
@@ -138,7 +159,7 @@ impl Assembly<'_> {
                 layer,
                 &place,
                 PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY,
-                Some(owners),
+                owners,
             )?;
             lowers.insert(0, name);
         }
@@ -158,25 +179,31 @@ impl Assembly<'_> {
             fs::create_dir(parent.join(&work))?;
             let owner = Some(self.identity.layer_owner);
             chown(capture, owner, owner)?;
-            show(
-                parent,
-                &place,
-                PLAIN_ATTRIBUTES,
-                Some(&id_map(&capture_map(self.identity))?),
-            )?;
+            let owners = if self.identity.is_own() {
+                None
+            } else {
+                Some(id_map(&capture_map(self.identity))?)
+            };
+            show(parent, &place, PLAIN_ATTRIBUTES, owners.as_ref())?;
             // A directory renamed in a layer must not refer to the layers that were below it.
             (name_of(capture)?, work, "off")
         } else {
-            let owner = Some(self.identity.base + DYNO_ID);
+            let owner = Some(self.identity.dyno());
             fs::create_dir(self.directory.join(files::UPPER))?;
             fs::create_dir(self.directory.join(files::WORK))?;
             chown(self.directory.join(files::UPPER), owner, owner)?;
             show(self.directory, &place, PLAIN_ATTRIBUTES, None)?;
             (files::UPPER.to_owned(), files::WORK.to_owned(), "on")
         };
+        let redirect = if self.identity.is_own() {
+            // An ordinary user's overlays keep notes as the user's own attributes, and no redirects.
+            "userxattr".to_owned()
+        } else {
+            format!("redirect_dir={redirect},metacopy=off")
+        };
         let options = format!(
-            "lowerdir={lowers},upperdir=upper/{},workdir=upper/{},redirect_dir={redirect},\
-             index=off,metacopy=off,xino=off,volatile",
+            "lowerdir={lowers},upperdir=upper/{},workdir=upper/{},{redirect},\
+             index=off,xino=off,volatile",
             escape(&upper),
             escape(&work)
         );
@@ -184,8 +211,7 @@ impl Assembly<'_> {
     }
 
     fn mount_system(&self, root: &Root) -> io::Result<()> {
-        let base = self.identity.base;
-        let dyno = base + DYNO_ID;
+        let (base, dyno) = (self.identity.system(), self.identity.dyno());
         self.mount_dev(root.shared_memory_bytes)?;
         let run = format!("mode=0755,size={RUN_BYTES},uid={dyno},gid={dyno}");
         tmpfs(&self.inside("run"), &run)?;
@@ -224,13 +250,19 @@ impl Assembly<'_> {
     }
 
     fn mount_dev(&self, shared_memory_bytes: u64) -> io::Result<()> {
-        let base = self.identity.base;
+        let base = self.identity.system();
         let dev = self.inside("dev");
         let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
         let options = format!("mode=0755,size=64k,uid={base},gid={base}");
         sys::mount("tmpfs", &dev, "tmpfs", flags, &options)?;
         for (name, major, minor) in DEVICES {
             let path = dev.join(name);
+            if self.identity.is_own() {
+                File::create(&path)?;
+                let host = Path::new("/dev").join(name);
+                show(&host, &path, sys::ATTR_NO_SUID, None)?;
+                continue;
+            }
             sys::make_device(&path, major, minor)?;
             fs::set_permissions(&path, Permissions::from_mode(0o666))?;
         }
@@ -240,19 +272,24 @@ impl Assembly<'_> {
         for name in ["pts", "shm"] {
             fs::create_dir(dev.join(name))?;
         }
-        let options = format!("ptmxmode=0666,mode=0620,gid={}", base + 5);
+        let group = if self.identity.is_own() {
+            String::new()
+        } else {
+            format!(",gid={}", base + 5)
+        };
+        let options = format!("ptmxmode=0666,mode=0620{group}");
         sys::mount("devpts", &dev.join("pts"), "devpts", flags, &options)?;
         let flags = PLAIN | libc::MS_NOEXEC;
         let options = format!("mode=1777,size={shared_memory_bytes}");
         sys::mount("tmpfs", &dev.join("shm"), "tmpfs", flags, &options)
     }
 
-    fn bind(&self, bind: &Bind, owners: &OwnedFd) -> io::Result<()> {
+    fn bind(&self, bind: &Bind, owners: Option<&OwnedFd>) -> io::Result<()> {
         let is_directory = fs::metadata(&bind.source)?.is_dir();
         let target = self.place_for(&bind.target, is_directory)?;
         let (attributes, owners) = match bind.access {
-            Access::ReadWrite => (0, Some(owners)),
-            Access::ReadOnly => (sys::ATTR_READ_ONLY, Some(owners)),
+            Access::ReadWrite => (0, owners),
+            Access::ReadOnly => (sys::ATTR_READ_ONLY, owners),
             Access::Unmapped => (sys::ATTR_READ_ONLY, None),
         };
         show_at(&bind.source, &target, PLAIN_ATTRIBUTES | attributes, owners)
@@ -274,7 +311,11 @@ impl Assembly<'_> {
         }
         // What is made on the way belongs to the dyno, but not where it only looks at the system.
         let is_system = target.starts_with("/sys");
-        let owner = self.identity.base + if is_system { 0 } else { DYNO_ID };
+        let owner = if is_system {
+            self.identity.system()
+        } else {
+            self.identity.dyno()
+        };
         let mut place = OwnedFd::from(File::open(&self.root_directory)?);
         for (depth, name) in names.iter().enumerate() {
             let is_directory = is_directory || depth + 1 < names.len();
@@ -324,7 +365,7 @@ impl Assembly<'_> {
         if fs::read_dir(&path)?.next().is_some() {
             return Err(io::Error::from_raw_os_error(libc::EROFS));
         }
-        let base = self.identity.base;
+        let base = self.identity.system();
         let real = fs::read_link(&path)?;
         tmpfs(&path, &format!("mode=0755,size=64k,uid={base},gid={base}"))?;
         Ok(File::open(real)?.into())

@@ -30,6 +30,9 @@ pub struct StartRequest {
     pub shim_cgroup: Place,
     /// The network namespace to join; without one it has a network of its own with nothing in it.
     pub netns: Option<PathBuf>,
+    /// Whether it stays in the host's network instead.
+    #[serde(default)]
+    pub shares_network: bool,
     /// Where input and output lead.
     pub stdio: Stdio,
     /// How it ranks among others when the host is short of something.
@@ -63,11 +66,48 @@ pub struct Identity {
     pub layer_owner: u32,
 }
 
+/// The id that a dyno's program runs as, inside.
+pub const DYNO_ID: u32 = 1000;
+
+impl Identity {
+    /// That of an ordinary user's dyno: 1000 inside is the user, and there is no other id. Its
+    /// keeper has no power over the host.
+    pub const fn own() -> Self {
+        Self {
+            base: DYNO_ID,
+            count: 1,
+            layer_owner: DYNO_ID,
+        }
+    }
+
+    /// Whether this is [`Identity::own`].
+    pub const fn is_own(self) -> bool {
+        self.count == 1
+    }
+
+    /// The id, where the mounts are made, of what belongs to the system.
+    pub const fn system(self) -> u32 {
+        self.base
+    }
+
+    /// The id, where the mounts are made, of what belongs to the dyno.
+    pub const fn dyno(self) -> u32 {
+        if self.is_own() {
+            DYNO_ID
+        } else {
+            self.base + DYNO_ID
+        }
+    }
+}
+
 /// A dyno's file system.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Root {
     /// The root directory, shown read-only.
     pub stack: PathBuf,
+    /// Whether that is the host's own, of which only the system's programs are shown.
+    #[serde(default)]
+    pub is_host: bool,
     /// Directories that make up `/app`, lowest first.
     pub layers: Vec<PathBuf>,
     /// The directory that keeps what is written below `/app`; otherwise that is thrown away.

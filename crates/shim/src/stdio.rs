@@ -12,7 +12,7 @@ use std::{
 
 use shim::start::{Identity, Stdio};
 
-use crate::{failure::pipe, mounts::DYNO_ID, sys};
+use crate::{failure::pipe, sys};
 
 /// The shim's ends.
 #[derive(Debug)]
@@ -50,7 +50,8 @@ pub(crate) struct Inner {
 
 /// Makes both ends. `root` is the dyno's root directory with its `/dev` mounted.
 pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<(Outer, Inner)> {
-    let owner = Some(identity.base + DYNO_ID);
+    // What an ordinary user makes is its own.
+    let owner = (!identity.is_own()).then(|| identity.dyno());
     let (outer, inner) = match stdio {
         Stdio::Logged => {
             let (output, inner_output) = pipe()?;
@@ -89,7 +90,7 @@ pub(crate) fn make(stdio: Stdio, root: &Path, identity: Identity) -> io::Result<
             )
         }
         Stdio::Terminal { columns, lines } => {
-            let keeper = open_terminal(&root.join("dev/pts/ptmx"))?;
+            let keeper = open_terminal(&root.join("dev/ptmx"))?;
             let number = sys::unlock_terminal(keeper.as_fd())?;
             sys::set_terminal_size(keeper.as_fd(), columns, lines)?;
             let path = root.join("dev/pts").join(number.to_string());

@@ -78,12 +78,9 @@ fn enter(namespaces: i32, is_root: bool) -> io::Result<()> {
     let (user, group) = (sys::user_id(), sys::group_id());
     sys::unshare(namespaces)?;
     if !is_root {
-        fs::write("/proc/self/setgroups", "deny")?;
-        fs::write("/proc/self/uid_map", format!("1000 {user} 1\n"))?;
-        fs::write("/proc/self/gid_map", format!("1000 {group} 1\n"))?;
+        mounts::map_own((user, group))?;
     }
-    let private = libc::MS_REC | libc::MS_PRIVATE;
-    sys::mount("", Path::new("/"), "", private, "")
+    mounts::make_private()
 }
 
 /// Two directories as one, over something that lies on `scratch` for as long as this process lives.

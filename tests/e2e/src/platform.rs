@@ -22,6 +22,9 @@ use crate::{
 /// Seconds a web dyno may take to boot here: short, so that boot failures are quick to see.
 const BOOT_TIMEOUT_SECONDS: &str = "20";
 
+/// Of an account that no machine has.
+const ORDINARY_USER: u32 = 54_321;
+
 /// A running platform; dropping it stops it and everything it started.
 pub struct Platform {
     directory: TempDir,
@@ -36,9 +39,24 @@ impl Platform {
     /// # Panics
     /// When it does not come up; what it said is shown.
     pub fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    /// Starts one that an ordinary user runs, with all its files and programs its own.
+    ///
+    /// # Panics
+    /// As [`Platform::start`].
+    pub fn start_alone() -> Self {
+        Self::start_as(Some(ORDINARY_USER))
+    }
+
+    fn start_as(user: Option<u32>) -> Self {
         let directory = TempDir::with_prefix("lf-e2e-").expect("a temporary directory");
         let ready_file = directory.path().join("ready.json");
-        let up = spawn(directory.path(), &ready_file);
+        if let Some(user) = user {
+            give_programs(directory.path(), user);
+        }
+        let up = spawn(directory.path(), &ready_file, user);
         let mut platform = Self {
             directory,
             up,
@@ -234,9 +252,28 @@ impl Drop for Platform {
     }
 }
 
-fn spawn(directory: &Path, ready_file: &Path) -> Child {
+/// Copies the programs to where the user may run them, and gives the directory to it.
+fn give_programs(directory: &Path, user: u32) {
+    let program = wait::program();
+    for name in ["landfall", "landfall-shim"] {
+        let from = program.with_file_name(name);
+        std::fs::copy(from, directory.join(name)).expect("the programs can be copied");
+    }
+    std::os::unix::fs::chown(directory, Some(user), Some(user)).expect("it can be given away");
+}
+
+fn spawn(directory: &Path, ready_file: &Path, user: Option<u32>) -> Child {
     let log = File::create(directory.join("up.log")).expect("the log can be made");
-    let mut command = Command::new(wait::program());
+    let mut command = match user {
+        None => Command::new(wait::program()),
+        Some(user) => {
+            let mut command = Command::new(directory.join("landfall"));
+            std::os::unix::process::CommandExt::uid(&mut command, user);
+            std::os::unix::process::CommandExt::gid(&mut command, user);
+            command.env("HOME", directory).env_remove("LANDFALL_SHIM");
+            command
+        }
+    };
     command
         .arg("up")
         .arg("--data")

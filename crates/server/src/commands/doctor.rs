@@ -35,9 +35,12 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         say(serde_json::to_string_pretty(&examination)?);
     } else {
         say(report::text(&examination).trim_end());
+        if examination.tenancy == judge::Tenancy::One {
+            super::warn_if_alone(&config);
+        }
     }
     Ok(match examination.tenancy {
         judge::Tenancy::Many => ExitCode::SUCCESS,
-        judge::Tenancy::None => ExitCode::FAILURE,
+        judge::Tenancy::One | judge::Tenancy::None => ExitCode::FAILURE,
     })
 }

@@ -22,7 +22,6 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let config = super::config(arguments.choices)?;
     super::start_logging(&config)?;
-    super::need_root()?;
     if !config.data.exists() {
         say(format_args!(
             "nothing to do: there is no {}",

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
 
 /// Refuses a start that cannot succeed, before its children fail with less helpful words.
 fn look_around(config: &Config) -> Result<()> {
-    super::need_root()?;
+    super::warn_if_alone(config);
     if !config.shim.is_file() {
         bail!(
             "there is no landfall-shim at {}\n  hint: `cargo xtask shim release` builds it; --shim \
@@ -75,7 +75,8 @@ fn look_around(config: &Config) -> Result<()> {
             config.shim.display()
         );
     }
-    if engine_local::stacks::find(&config.cache, &config.stack).is_none() {
+    let has_stack = engine_local::stacks::find(&config.cache, &config.stack).is_some();
+    if !has_stack && !engine_local::alone::is_alone() {
         tracing::warn!(
             "there is no stack {} in {}: no app can be built or run until `landfall stacks:build` \
              has made it",

@@ -32,6 +32,9 @@ pub(super) async fn common(mut request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("request-id", id);
     }
+    if engine_local::alone::is_alone() {
+        headers.insert("landfall-mode", HeaderValue::from_static("single-tenant"));
+    }
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("private, no-cache"));

@@ -48,8 +48,12 @@ pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(drop)
 }
 
-/// All three user ids and group ids become `id`, without further groups.
+/// All three user ids and group ids become `id`, without further groups. One that has them, as the
+/// only id there is, keeps the groups it cannot leave.
 pub(crate) fn become_id(id: u32) -> io::Result<()> {
+    if has_id(id) {
+        return Ok(());
+    }
     // SAFETY: numbers, and an empty list whose pointer is not read.
     unsafe {
         check_int(libc::setgroups(0, ptr::null()))?;
@@ -57,6 +61,17 @@ pub(crate) fn become_id(id: u32) -> io::Result<()> {
         check_int(libc::setresuid(id, id, id))?;
     }
     Ok(())
+}
+
+fn has_id(id: u32) -> bool {
+    let (mut user, mut group) = ([!id; 3], [!id; 3]);
+    let ([user_1, user_2, user_3], [group_1, group_2, group_3]) = (&mut user, &mut group);
+    // SAFETY: six valid places for numbers.
+    unsafe {
+        libc::getresuid(user_1, user_2, user_3);
+        libc::getresgid(group_1, group_2, group_3);
+    }
+    user == [id; 3] && group == [id; 3]
 }
 
 /// `prctl(2)` with one number.

@@ -1,5 +1,6 @@
 //! End-to-end tests: each file tells one story with real clients.
 
+mod alone;
 mod cli;
 mod deploy;
 mod failures;

@@ -2,7 +2,7 @@
 
 use engine_local::{
     cgroup::{CgroupVersion, HostCgroups},
-    trials::Trial,
+    trials::{Trial, Trials},
 };
 use serde::Serialize;
 
@@ -49,6 +49,8 @@ pub(super) enum Verdict {
 pub(super) enum Tenancy {
     /// Apps are kept apart.
     Many,
+    /// As an ordinary user, for apps that are trusted.
+    One,
     /// Not at all.
     None,
 }
@@ -98,12 +100,24 @@ pub(super) fn judge(facts: &Facts) -> Examination {
     findings.extend(room(facts));
     findings.extend(facts.ports.iter().map(port));
     let is_missing = |finding: &Finding| finding.verdict == Verdict::Missing;
-    let tenancy = if findings.iter().any(is_missing) {
-        Tenancy::None
-    } else {
+    let tenancy = if !findings.iter().any(is_missing) {
         Tenancy::Many
+    } else if !facts.is_root && can_run_alone(facts) {
+        Tenancy::One
+    } else {
+        Tenancy::None
     };
     Examination { tenancy, findings }
+}
+
+/// Whether an ordinary user has what single-tenant mode is made of.
+fn can_run_alone(facts: &Facts) -> bool {
+    let works = |trials: &Trials| {
+        [trials.user_namespace, trials.overlay, trials.proc]
+            .iter()
+            .all(|trial| *trial == Trial::Works)
+    };
+    facts.has_shim && facts.has_git && facts.trials.as_ref().is_ok_and(works)
 }
 
 fn user(facts: &Facts) -> Finding {
@@ -112,7 +126,7 @@ fn user(facts: &Facts) -> Finding {
     }
     Finding::new("user", Verdict::Missing, "not root")
         .means("only root may limit dynos and give each its own users and network")
-        .hint("use sudo")
+        .hint("use sudo; without it, `landfall up` runs in single-tenant mode")
 }
 
 fn kernel(release: &str) -> Finding {

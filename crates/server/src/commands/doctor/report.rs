@@ -29,6 +29,9 @@ pub(super) fn text(examination: &Examination) -> String {
     }
     let end = match examination.tenancy {
         Tenancy::Many => "The platform can run here and keep its apps apart.",
+        Tenancy::One => {
+            "The platform can run here as this user in SINGLE-TENANT mode: only run what you trust."
+        }
         Tenancy::None => "The platform cannot run here as it is.",
     };
     lines.extend(["", end, ""].map(str::to_owned));

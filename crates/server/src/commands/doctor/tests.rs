@@ -168,7 +168,7 @@ fn an_ordinary_user_is_told_what_stands_in_the_way() {
         .id_mapped
         .values_mut()
         .for_each(|trial| *trial = Trial::Untried);
-    assert_eq!(judge(&facts).tenancy, Tenancy::None);
+    assert_eq!(judge(&facts).tenancy, Tenancy::One);
     facts.trials.as_mut().unwrap().overlay = Trial::Refused { errno: 1 };
     facts.apparmor_restricts = true;
     let examination = judge(&facts);
