@@ -97,7 +97,7 @@ pub(crate) const SECTIONS: &[Section] = &[
         closed_by: "descriptors closed before the program runs; namespaces of its own for processes and mounts; `pids.max`; a `/dev` of its own",
         findings: &[
             ("descriptors", Is("0 1 2")),
-            ("processes", Among(&["landfall-shim", "probe"])),
+            ("processes", Among(&["landfall-shim", "probe", "sleep"])),
             ("threads", Is("EAGAIN")),
             ("mount flags", Is("all strict")),
             (
