@@ -1,12 +1,9 @@
 //! Files of the dyno's directory that the shim keeps open.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::File,
     io,
-    os::{
-        fd::AsRawFd,
-        unix::{fs::DirBuilderExt, net::UnixListener},
-    },
+    os::{fd::AsRawFd, unix::net::UnixListener},
     path::Path,
 };
 
@@ -32,9 +29,6 @@ impl Desk {
         let lock = File::create(directory.join(files::LOCK))?;
         lock.lock()?;
         let spool = Writer::create(&directory.join(files::LOG), SEGMENT_BYTES)?;
-        DirBuilder::new()
-            .mode(0o700)
-            .create(directory.join(files::MOUNTS))?;
         // The address of a socket is short, the path of a directory may not be.
         let short = File::open(directory)?;
         let address = format!("/proc/self/fd/{}/{}", short.as_raw_fd(), files::CONTROL);

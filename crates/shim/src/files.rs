@@ -32,8 +32,9 @@ pub const UPPER: &str = "upper";
 pub const WORK: &str = "work";
 /// `/tmp`, if it is on disk.
 pub const TMP: &str = "tmp";
-/// An empty directory that the shim mounts things on, where nobody else sees them.
-pub const MOUNTS: &str = "mounts";
+/// The directory that the shim mounts things on, where nobody else sees them: one that it does not
+/// look into meanwhile, because each directory costs memory.
+pub const MOUNTS: &str = LOG;
 
 /// A running dyno. Holds no secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -155,18 +155,7 @@ fn mount_proc(proc: &Path, null: &Path) -> io::Result<()> {
             bind(null, &path)?;
         }
     }
-    for name in MASKED_DIRECTORIES {
-        let path = proc.join(name);
-        if path.exists() {
-            sys::mount(
-                "tmpfs",
-                &path,
-                "tmpfs",
-                flags | libc::MS_RDONLY,
-                "size=0,nr_inodes=1",
-            )?;
-        }
-    }
+    mask_directories(proc, flags | libc::MS_RDONLY)?;
     for name in READ_ONLY {
         let path = proc.join(name);
         if path.exists() {
@@ -176,6 +165,17 @@ fn mount_proc(proc: &Path, null: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// All with the same empty directory, because each file system costs the dyno memory.
+fn mask_directories(proc: &Path, flags: libc::c_ulong) -> io::Result<()> {
+    let paths = MASKED_DIRECTORIES.map(|name| proc.join(name));
+    let mut paths = paths.iter().filter(|path| path.exists());
+    let Some(first) = paths.next() else {
+        return Ok(());
+    };
+    sys::mount("tmpfs", first, "tmpfs", flags, "size=0,nr_inodes=1")?;
+    paths.try_for_each(|path| bind(first, path))
 }
 
 fn bind(source: &Path, target: &Path) -> io::Result<()> {
@@ -297,6 +297,8 @@ const STATUS: i32 = 3;
 
 /// Reaps processes and passes signals on until `program` has ended.
 fn reap(program: i32) -> ! {
+    #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+    sys::reap_alone(program, STATUS);
     loop {
         match sys::next_signal() {
             Ok(libc::SIGCHLD) => {

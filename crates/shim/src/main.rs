@@ -73,6 +73,7 @@ fn main() -> ExitCode {
     drop(send(&answer));
     match supervisor.and_then(|supervisor| {
         sys::silence().at(Step::Shim)?;
+        sys::give_back();
         supervisor.run().at(Step::Shim)
     }) {
         Ok(()) => ExitCode::SUCCESS,

@@ -207,7 +207,13 @@ impl Assembly<'_> {
             escape(&upper),
             escape(&work)
         );
-        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)
+        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)?;
+        if root.capture.is_none() {
+            // A mark for who would use both again after a crash, which nobody does.
+            let mark = self.directory.join(files::WORK).join("work/incompat");
+            drop(fs::remove_dir_all(mark));
+        }
+        Ok(())
     }
 
     fn mount_system(&self, root: &Root) -> io::Result<()> {

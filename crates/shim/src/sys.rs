@@ -7,8 +7,11 @@
     reason = "system calls without a wrapper in the standard library"
 )]
 
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+mod alone;
 mod confine;
 mod files;
+mod memory;
 mod sessions;
 
 use std::{
@@ -24,7 +27,9 @@ use std::{
 
 use libc::{c_int, c_long, c_uint};
 
-pub(crate) use self::{confine::*, files::*, sessions::*};
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub(crate) use self::alone::reap_alone;
+pub(crate) use self::{confine::*, files::*, memory::*, sessions::*};
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
