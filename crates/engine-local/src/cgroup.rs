@@ -236,6 +236,13 @@ impl Cgroups {
         self.0.reclaim(dyno)
     }
 
+    /// The same for every dyno, frozen or not, and for the shims.
+    pub(crate) fn reclaim_everything(&self) -> io::Result<()> {
+        let dynos = self.dynos();
+        let mut leaves = dynos.iter().map(String::as_str).chain([SHIMS]);
+        leaves.try_for_each(|leaf| self.reclaim(leaf))
+    }
+
     /// Names of the dynos that have a group.
     pub(crate) fn dynos(&self) -> Vec<String> {
         let mut names: Vec<String> = self

@@ -26,6 +26,8 @@ pub struct Charge {
     pub kernel_bytes: u64,
     /// Of that, page cache: of a file that several share, charged to whoever read it first.
     pub file_bytes: u64,
+    /// Beside all of it, what lies in swap.
+    pub swap_bytes: u64,
 }
 
 impl LocalEngine {
@@ -43,6 +45,28 @@ impl LocalEngine {
             dynos: charges.fold(Charge::default(), Charge::plus),
             shims: charge(cgroups.shim_directories()),
         }
+    }
+
+    /// Has the kernel take back from every dyno and from the shims what it can, to measure what is
+    /// left: page cache and its own caches of files and directories, and where there is swap, the
+    /// rest. Dynos that run are slowed down by it.
+    ///
+    /// # Errors
+    /// `Host` when the kernel does not do such a thing.
+    pub async fn reclaim_everything(&self) -> Result<(), EngineError> {
+        let inner = Arc::clone(&self.0);
+        let reclaiming = tokio::task::spawn_blocking(move || {
+            // What is still to be written to disk cannot be taken back.
+            rustix::fs::sync();
+            inner.cgroups.reclaim_everything()
+        });
+        let reclaimed = reclaiming.await.map_err(io::Error::from);
+        reclaimed
+            .and_then(|reclaimed| reclaimed)
+            .map_err(|source| EngineError::Host {
+                step: "reclaim memory",
+                source,
+            })
     }
 
     /// What a dyno uses now; zeros where that is unknown, as when it has ended.
@@ -80,6 +104,7 @@ impl Charge {
             all_bytes: self.all_bytes + other.all_bytes,
             kernel_bytes: self.kernel_bytes + other.kernel_bytes,
             file_bytes: self.file_bytes + other.file_bytes,
+            swap_bytes: self.swap_bytes + other.swap_bytes,
         }
     }
 }
@@ -103,6 +128,7 @@ fn charge(directories: Vec<PathBuf>) -> Charge {
             all_bytes: first(["memory.current", "memory.usage_in_bytes"]),
             kernel_bytes: kernel,
             file_bytes: field("file ").or_else(|| field("cache ")).unwrap_or(0),
+            swap_bytes: field("swap ").unwrap_or_else(|| first(["memory.swap.current", ""])),
         }
     });
     charges.fold(Charge::default(), Charge::plus)

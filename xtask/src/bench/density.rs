@@ -2,7 +2,10 @@
 //! whether anything is left of them.
 //!
 //! Weighed is all that the kernel charges to the dynos' groups and to their shims' group, page
-//! cache and kernel memory included; a file that many dynos share is in it once. What the host has
+//! cache and kernel memory included; a file that many dynos share is in it once. It is weighed
+//! twice: right after the starts, `charged`, and again, `held`, after the kernel was asked to take
+//! back what nobody needs, as it does by itself when memory is short: cached files and directories
+//! that were touched during the start. What was swapped counts as held. What the host has
 //! less of afterwards (`MemAvailable`) is printed beside it: that also has what the kernel charges
 //! to nobody, and whatever else happened on the machine meanwhile.
 
@@ -27,6 +30,13 @@ const STATIC: usize = 500;
 const OTHERS: usize = 50;
 /// For what is being removed when the program ends.
 const LIMITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(50));
+
+/// When the dynos are weighed, in the words of `landfall bench:density`: after they have started,
+/// and after the kernel has taken back what nobody needs.
+const CHARGED: &str = "after";
+const HELD: &str = "reclaimed";
+/// The same, with what they are called in the table.
+const WEIGHINGS: [(&str, &str); 2] = [("charged", CHARGED), ("held", HELD)];
 
 /// A program to start many dynos of.
 struct Program {
@@ -125,27 +135,16 @@ fn measure(profile: &str, data: &Path, program: &Program) -> Result<Value> {
 fn tell(measured: &[(&str, Value)]) -> Result<()> {
     let columns = ["own", "files", "kernel", "shim", "sum", "host"];
     out::say(format_args!(
-        "\n{:<10}{:>5}{}   kB a dyno",
+        "\n{:<10}{:>5} {:<8}{}   kB a dyno",
         "density",
         "n",
+        "",
         columns.map(|name| format!("{name:>9}")).concat()
     ));
     for (name, measured) in measured {
-        let weight = weight(measured)?;
-        let Weight {
-            own,
-            files,
-            kernel,
-            shim,
-            host,
-        } = weight;
-        let shown = [own, files, kernel, shim, weight.sum(), host]
-            .map(|bytes| format!("{:>9.1}", bytes / 1e3));
-        out::say(format_args!(
-            "{name:<10}{:>5}{}",
-            measured["count"],
-            shown.concat()
-        ));
+        for (column, when) in WEIGHINGS {
+            tell_weight(name, measured, column, when)?;
+        }
     }
     out::say("");
     for (name, measured) in measured {
@@ -155,11 +154,31 @@ fn tell(measured: &[(&str, Value)]) -> Result<()> {
     Ok(())
 }
 
+fn tell_weight(name: &str, measured: &Value, column: &str, when: &str) -> Result<()> {
+    let weight = weight(measured, when)?;
+    let Weight {
+        own,
+        files,
+        kernel,
+        shim,
+        host,
+    } = weight;
+    let shown =
+        [own, files, kernel, shim, weight.sum(), host].map(|bytes| format!("{:>9.1}", bytes / 1e3));
+    out::say(format_args!(
+        "{name:<10}{:>5} {column:<8}{}",
+        measured["count"],
+        shown.concat()
+    ));
+    Ok(())
+}
+
 fn tell_figures(name: &str, measured: &Value) -> Result<()> {
-    let weight = weight(measured)?;
+    let [charged, weight] = [weight(measured, CHARGED)?, weight(measured, HELD)?];
     let [start, stop] = [number(&measured["start_s"])?, number(&measured["stop_s"])?];
     if name == "static" {
         figure("density_kb_per_dyno", weight.sum() / 1e3, "kB");
+        figure("density_kb_per_dyno_charged", charged.sum() / 1e3, "kB");
         figure("density_start_500", start, "s");
         figure("density_stop_500", stop, "s");
     } else {
@@ -197,14 +216,14 @@ fn tell_phases(measured: &Value) {
     }
 }
 
-fn weight(measured: &Value) -> Result<Weight> {
+fn weight(measured: &Value, when: &str) -> Result<Weight> {
     let count = number(&measured["count"])?;
     let more = |pointer: &str| -> Result<f64> {
         let of = |when: &str| {
             let value = measured.pointer(&format!("/{when}/{pointer}"));
             number(value.unwrap_or(&Value::Null))
         };
-        Ok((of("after")? - of("before")?) / count)
+        Ok((of(when)? - of("before")?) / count)
     };
     let (files, kernel) = (more("dynos/files")?, more("dynos/kernel")?);
     Ok(Weight {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode, sync::Arc
 use anyhow::{Context, Result, bail};
 use api::ids::{AppId, DynoId};
 use engine::{Bind, DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
-use engine_local::{Charged, LocalEngine};
+use engine_local::{Charge, Charged, LocalEngine};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
@@ -89,6 +89,8 @@ async fn measure(
     let start_s = clock.elapsed().as_secs_f64();
     tokio::time::sleep(REST).await;
     let (charged, available_then) = (engine.charged(), available_bytes()?);
+    engine.reclaim_everything().await?;
+    let (held, available_at_last) = (engine.charged(), available_bytes()?);
     let phases = phases(engine, &starts).await?;
     let ids: Vec<DynoId> = starts.iter().map(|start| start.id).collect();
     let clock = Instant::now();
@@ -109,6 +111,7 @@ async fn measure(
         "phases": phases,
         "before": memory(nothing, available),
         "after": memory(charged, available_then),
+        "reclaimed": memory(held, available_at_last),
     }))
 }
 
@@ -176,11 +179,18 @@ async fn phases(engine: &LocalEngine, starts: &[Start]) -> Result<Vec<(String, V
     Ok(phases)
 }
 
+/// What has been swapped out counts as if it was there.
 fn memory(charged: Charged, available_bytes: u64) -> Value {
-    let Charged { dynos, shims } = charged;
+    let charge = |charge: Charge| {
+        json!({
+            "all": charge.all_bytes + charge.swap_bytes,
+            "kernel": charge.kernel_bytes,
+            "files": charge.file_bytes,
+        })
+    };
     json!({
-        "dynos": {"all": dynos.all_bytes, "kernel": dynos.kernel_bytes, "files": dynos.file_bytes},
-        "shims": {"all": shims.all_bytes, "kernel": shims.kernel_bytes, "files": shims.file_bytes},
+        "dynos": charge(charged.dynos),
+        "shims": charge(charged.shims),
         "available": available_bytes,
     })
 }
