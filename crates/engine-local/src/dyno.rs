@@ -112,8 +112,13 @@ impl Live {
             name: step.describe().to_owned(),
             micros: *micros,
         });
-        // The engine had no part in a later start.
-        let own = notes.phases.iter().filter(|_| state.restarts == 0).cloned();
+        // The engine had no part in a later start. What starting the shim took is only known here.
+        let own = notes.phases.iter().chain(
+            self.start_trace
+                .iter()
+                .filter(|phase| phase.name == Step::Shim.describe()),
+        );
+        let own = own.filter(|_| state.restarts == 0).cloned();
         self.start_trace = own.chain(shim).collect();
         match files::read_restarts(directory) {
             Ok(restarts) => self.restarts = restarts.iter().map(restart).collect(),

@@ -127,15 +127,16 @@ fn a_serving_web_dyno_that_never_answers_counts_as_crashed() {
     });
     let text = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch";
     world.until("its time is over", || {
-        // Its time begins when somebody looks for its answer, which may be a little later.
-        clock.advance(Duration::from_secs(7));
+        // Its time begins when somebody looks for its answer, which may be a little later; and
+        // while we look, the next one's time may be over as well.
+        clock.advance(Duration::from_secs(2));
         world.nudge(&app);
-        (count(&world, &app, text) == 1).then_some(())
+        (count(&world, &app, text) >= 1).then_some(())
     });
     world.logged(&app, "State changed from starting to crashed");
     world.until("another boots", || {
         let rows = world.rows(&app);
-        (rows.len() == 1 && rows[0].error.is_none() && rows[0].crash_count == 1).then_some(())
+        (rows.len() == 1 && rows[0].error.is_none() && rows[0].crash_count >= 1).then_some(())
     });
     world.until("the former is gone", || {
         (world.reports(&app).len() == 1).then_some(())
