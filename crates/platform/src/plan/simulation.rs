@@ -100,16 +100,16 @@ impl World {
         dyno.since = now;
     }
 
+    /// The dynos that boot now.
+    fn starting(&self) -> Vec<DynoId> {
+        let starting = self.app.dynos.iter();
+        let starting = starting.filter(|dyno| dyno.stage == Stage::Starting);
+        starting.map(|dyno| dyno.id).collect()
+    }
+
     /// Something happens: a dyno gets ready or crashes, a deploy, a scaling.
     fn disturb(&mut self, may_crash: bool) {
-        let starting: Vec<DynoId> = self
-            .app
-            .dynos
-            .iter()
-            .filter(|d| d.stage == Stage::Starting)
-            .map(|d| d.id)
-            .collect();
-        for id in starting {
+        for id in self.starting() {
             let crashes = may_crash && self.random.random_ratio(1, 8);
             let is_phase = self.find(id).is_release_phase;
             let done = Stage::Ended {
@@ -310,14 +310,7 @@ fn simulate(seed: u64, may_crash: bool) {
     for round in 0..200 {
         let quiet = round >= 160;
         if quiet {
-            let starting: Vec<DynoId> = world
-                .app
-                .dynos
-                .iter()
-                .filter(|d| d.stage == Stage::Starting)
-                .map(|d| d.id)
-                .collect();
-            for id in starting {
+            for id in world.starting() {
                 let is_phase = world.find(id).is_release_phase;
                 let done = Stage::Ended {
                     status: 0,
