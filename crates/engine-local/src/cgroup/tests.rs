@@ -445,10 +445,12 @@ async fn version_1_for_real_limits_counts_and_reclaims() {
     }
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("file");
-    // Dirty pages are no help in telling what can be reclaimed.
+    // Dirty pages are no help in telling what can be reclaimed. `tail` keeps 16 MiB until its input
+    // ends: memory of its own, many times what the kernel's counts are off by (a batch of pages per
+    // core, so that a few pages may even be counted as none).
     let script = format!(
-        "dd if=/dev/zero of={file} bs=1M count=32 conv=fsync 2>/dev/null; touch {file}.done; \
-         exec sleep 1000",
+        "dd if=/dev/zero of={file} bs=1M count=32 conv=fsync 2>/dev/null; \
+         {{ head -c 16M /dev/zero; touch {file}.done; exec sleep 1000; }} | tail -c 16M",
         file = file.display()
     );
     real.run(&script);
@@ -456,7 +458,7 @@ async fn version_1_for_real_limits_counts_and_reclaims() {
     let used = real.groups.usage("d");
     // A host that is short of memory takes pages back by itself meanwhile.
     assert!(used.cache_bytes >= 8 << 20, "{used:?}");
-    assert!((1..8 << 20).contains(&used.memory_bytes), "{used:?}");
+    assert!((12 << 20..24 << 20).contains(&used.memory_bytes), "{used:?}");
     assert!(used.cpu_micros.is_some_and(|micros| micros > 0), "{used:?}");
     real.groups.reclaim("d").unwrap();
     let left = real.groups.usage("d");
