@@ -17,6 +17,7 @@ mod pages;
 mod proxy;
 mod run;
 mod saved;
+mod serve;
 mod table;
 mod tls;
 pub mod wire;

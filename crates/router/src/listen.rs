@@ -1,31 +1,20 @@
-//! Listening sockets and client connections: accept, TLS, HTTP/1.1 or HTTP/2, graceful end.
+//! Listening sockets: claimed, shared by the threads, accepted from.
 //!
-//! It must not know what a request is answered with: that is [`crate::proxy::answer`].
+//! It must not know what is said on a connection: that is [`crate::serve`].
 
-use std::{cell::Cell, convert::Infallible, io, net::SocketAddr, pin::pin, rc::Rc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
-use hyper::{
-    body::Incoming,
-    rt::{Executor, Read, Write},
-    server::conn::{http1, http2},
-    service::{HttpService, service_fn},
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket},
     sync::watch,
     task::spawn_local,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    config::{ACCEPT_BACKLOG, MAX_HEAD_BYTES},
-    error::RouterError,
-    feed::Addresses,
-    lane::Lane,
-    proxy::{self, Peer, ReplyBody},
-    run::Stop,
+    config::ACCEPT_BACKLOG, error::RouterError, feed::Addresses, lane::Lane, run::Stop,
+    serve::serve,
 };
 
 /// When the kernel has no file descriptor left.
@@ -120,96 +109,5 @@ pub(crate) async fn accept(
                 sleep(ACCEPT_BACK_OFF).await;
             }
         }
-    }
-}
-
-async fn serve(
-    lane: Rc<Lane>,
-    stream: TcpStream,
-    client: SocketAddr,
-    (tls, stop): (Option<TlsAcceptor>, watch::Receiver<Stop>),
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let peer = Rc::new(Peer::new(client, stream.local_addr()?, tls.is_some()));
-    let Some(tls) = tls else {
-        return serve_http1(lane, TokioIo::new(stream), peer, stop).await;
-    };
-    let stream = timeout(lane.timeouts.handshake, tls.accept(stream)).await??;
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(lane, TokioIo::new(stream), peer, stop).await
-    } else {
-        serve_http1(lane, TokioIo::new(stream), peer, stop).await
-    }
-}
-
-async fn serve_http1(
-    lane: Rc<Lane>,
-    io: impl Read + Write + Unpin + Send + 'static,
-    peer: Rc<Peer>,
-    mut stop: watch::Receiver<Stop>,
-) -> io::Result<()> {
-    let has_begun = Rc::new(Cell::new(false));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(lane.timeouts.header_read)
-            .max_header_size(MAX_HEAD_BYTES)
-            .serve_connection(io, service(lane, peer, Rc::clone(&has_begun)))
-            .with_upgrades()
-    );
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended.map_err(io::Error::other),
-        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
-    }
-    if !has_begun.get() {
-        return Ok(());
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await.map_err(io::Error::other)
-}
-
-async fn serve_http2(
-    lane: Rc<Lane>,
-    io: impl Read + Write + Unpin + 'static,
-    peer: Rc<Peer>,
-    mut stop: watch::Receiver<Stop>,
-) -> io::Result<()> {
-    let max_head_bytes = u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX);
-    let mut connection = pin!(
-        http2::Builder::new(LaneExecutor)
-            .timer(TokioTimer::new())
-            .max_header_list_size(max_head_bytes)
-            .keep_alive_interval(lane.timeouts.header_read)
-            .serve_connection(io, service(lane, peer, Rc::default()))
-    );
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended.map_err(io::Error::other),
-        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await.map_err(io::Error::other)
-}
-
-fn service(
-    lane: Rc<Lane>,
-    peer: Rc<Peer>,
-    has_begun: Rc<Cell<bool>>,
-) -> impl HttpService<Incoming, ResBody = ReplyBody, Error = Infallible, Future: 'static> {
-    service_fn(move |request| {
-        has_begun.set(true);
-        let answer = proxy::answer(Rc::clone(&lane), Rc::clone(&peer), request);
-        async move { Ok(answer.await) }
-    })
-}
-
-/// Runs what hyper spawns on the same thread.
-#[derive(Clone, Copy, Debug)]
-struct LaneExecutor;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for LaneExecutor {
-    fn execute(&self, future: F) {
-        spawn_local(future);
     }
 }
