@@ -141,6 +141,15 @@ impl SimEngine {
         });
     }
 
+    /// The client of an attached dyno goes away, and the dyno takes no notice.
+    pub fn leave(&self, id: DynoId) {
+        self.change(|world, _| {
+            if let Some(dyno) = world.dynos.get_mut(&id) {
+                dyno.report.is_detached = true;
+            }
+        });
+    }
+
     /// Fault: the host refuses the next `count` starts.
     pub fn refuse_starts(&self, count: u32) {
         self.change(|world, _| world.refused_starts = count);

@@ -15,6 +15,7 @@ use std::{
 
 use api::ids::{AppId, DynoId};
 use engine::AttachStream;
+use logs::LogSource;
 use rand::Rng;
 use store::Dyno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,8 +28,10 @@ use crate::{
     nudges::Nudges,
 };
 
-/// Whoever has not come by then is no longer waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// [`crate::Settings::attach_within`] unless told otherwise.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// What is said of a one-off dyno that is stopped because nobody came.
+const UNATTENDED: &str = "Error R13 (Attach error) -> Failed to attach to process";
 /// How secrets of [`Manner::Raw`] end, so that a client is told in its own terms that one is spent.
 const RAW_END: char = 'r';
 
@@ -173,13 +176,13 @@ impl Platform {
         let secret = self.rendezvous.add(waiting);
         let (platform, unclaimed) = (self.clone(), secret.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(platform.settings.attach_within).await;
             match platform.rendezvous.take(&unclaimed) {
                 None => {}
                 Some(Waiting::Attached {
                     dyno, attendance, ..
                 }) => {
-                    tracing::info!(%dyno, "nobody came to attach");
+                    platform.tell_unattended(dyno, attendance.app).await;
                     platform.dismiss(dyno, attendance);
                 }
                 // Dropped, a command is hung up.
@@ -202,13 +205,28 @@ impl Platform {
         let (platform, idle) = (self.clone(), secret.clone());
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(PATIENCE).await;
+                tokio::time::sleep(platform.settings.attach_within).await;
                 if !platform.rendezvous.keep_if_used(&idle) {
                     return;
                 }
             }
         });
         secret
+    }
+
+    /// Heroku's R13.
+    async fn tell_unattended(&self, dyno: DynoId, app: AppId) {
+        tracing::info!(%dyno, "nobody came to attach");
+        match self.store.dyno(dyno).await {
+            Ok(row) => {
+                self.say(app, LogSource::Heroku, row.name.as_str(), UNATTENDED)
+                    .await;
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, %dyno, "it has ended by itself");
+            }
+        }
     }
 
     fn dismiss(&self, dyno: DynoId, attendance: Attendance) {

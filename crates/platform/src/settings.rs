@@ -40,6 +40,8 @@ pub struct Settings {
     pub boot_timeout: Duration,
     /// How long a dyno may take to end after SIGTERM; Heroku: 30 s.
     pub stop_grace: Duration,
+    /// How long somebody may take to come to what was started for them.
+    pub attach_within: Duration,
     /// What dynos may use, by size.
     pub sizes: Sizes,
     /// Restarts a formation's dynos after this long and up to 15 % more; never without it.

@@ -162,6 +162,7 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
         router_spool_dir: data.join("router/spool"),
         boot_timeout: config.boot_timeout,
         stop_grace: STOP_GRACE,
+        attach_within: platform::rendezvous::PATIENCE,
         concurrent_builds: CONCURRENT_BUILDS,
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,

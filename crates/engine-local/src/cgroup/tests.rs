@@ -458,7 +458,10 @@ async fn version_1_for_real_limits_counts_and_reclaims() {
     let used = real.groups.usage("d");
     // A host that is short of memory takes pages back by itself meanwhile.
     assert!(used.cache_bytes >= 8 << 20, "{used:?}");
-    assert!((12 << 20..24 << 20).contains(&used.memory_bytes), "{used:?}");
+    assert!(
+        (12 << 20..24 << 20).contains(&used.memory_bytes),
+        "{used:?}"
+    );
     assert!(used.cpu_micros.is_some_and(|micros| micros > 0), "{used:?}");
     real.groups.reclaim("d").unwrap();
     let left = real.groups.usage("d");

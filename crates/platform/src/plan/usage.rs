@@ -1,4 +1,5 @@
-//! What to say of a dyno's use of memory, and of log lines it could not keep.
+//! What to say of a dyno's use of memory, of its end, of a client that left it, and of log lines it
+//! could not keep.
 //!
 //! Pure: the loop in `reconcile::usage` brings the readings, `watch` the lines.
 
@@ -26,6 +27,8 @@ pub struct Usage {
     pub disk_quota_bytes: Option<u64>,
     /// Whether it is in an episode over its memory quota: Heroku's R14.
     pub is_over_memory: bool,
+    /// Whether its client had left it, and it ran on.
+    pub is_detached: bool,
     /// When this was read.
     pub at: Time,
 }
@@ -72,6 +75,14 @@ fn running(used: u64, quota: u64) -> String {
         used >> 20,
         tenths / 10,
         tenths % 10
+    )
+}
+
+/// Heroku's R16, when a dyno has run on between two looks after its client left it.
+pub fn detached(before: Option<&Usage>, reading: &Usage) -> Option<&'static str> {
+    let was_detached = before.is_some_and(|before| before.is_detached);
+    (was_detached && reading.is_detached).then_some(
+        "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed",
     )
 }
 
@@ -204,6 +215,23 @@ mod tests {
         ]);
         let (_, _, lines) = read(None, reading(513));
         assert_eq!(lines[1], "Error R14 (Memory quota exceeded)");
+    }
+
+    #[test]
+    fn a_dyno_is_detached_when_it_stays_so_for_a_look() {
+        let at = |is_detached| Usage {
+            is_detached,
+            ..reading(100)
+        };
+        for (before, now, expected) in [
+            (None, true, false),
+            (Some(false), true, false),
+            (Some(true), true, true),
+            (Some(true), false, false),
+        ] {
+            let told = detached(before.map(at).as_ref(), &at(now));
+            assert_eq!(told.is_some(), expected, "{before:?} {now}");
+        }
     }
 
     fn exit(change: impl FnOnce(&mut DynoExit)) -> DynoExit {

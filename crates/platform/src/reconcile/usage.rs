@@ -1,4 +1,5 @@
-//! Looks every twenty seconds what each dyno uses, as Heroku does, and says when that is too much.
+//! Looks every twenty seconds what each dyno uses, as Heroku does, and says when that is too much, or
+//! when a one-off dyno runs on without the client that it was started for.
 //!
 //! Decided in [`crate::plan::usage`]; here only readings are taken and verdicts told.
 
@@ -11,7 +12,7 @@ use std::{
 use api::ids::DynoId;
 use engine::{DynoReport, DynoState};
 use serde_json::json;
-use store::{Dyno, DynoKind, NewEvent};
+use store::{Dyno, DynoKind, Event, NewEvent};
 
 use crate::{
     Platform,
@@ -26,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 const BEGAN: &str = "dyno.quota_exceeded";
 /// It is over.
 const ENDED: &str = "dyno.quota_regained";
+/// Its client left it, and it runs on.
+const DETACHED: &str = "dyno.detached";
 /// Newest events of a dyno among which its last episode is looked for.
 const EVENTS: u32 = 50;
 
@@ -94,6 +97,7 @@ impl Platform {
             disk_bytes: report.disk_bytes,
             disk_quota_bytes: limits.disk_bytes,
             is_over_memory: false,
+            is_detached: report.is_detached,
             at: now,
         };
         let before = self.usages.get(row.id);
@@ -101,6 +105,9 @@ impl Platform {
         self.usages.set(row.id, usage);
         if !lines.is_empty() && row.kind != DynoKind::Release {
             self.say_at(now, row.app, row.name.as_str(), lines).await;
+        }
+        if let Some(line) = usage::detached(before.as_ref(), &usage) {
+            self.tell_detached(row, line).await?;
         }
         match episode {
             Episode::Same => Ok(()),
@@ -111,11 +118,27 @@ impl Platform {
         }
     }
 
+    /// Once in the dyno's life.
+    async fn tell_detached(&self, row: &Dyno, line: &str) -> Result<()> {
+        let events = self.events_of(row).await?;
+        if events.iter().any(|event| event.kind == DETACHED) {
+            return Ok(());
+        }
+        let details = json!({ "name": row.name, "code": "R16" });
+        self.record(row, DETACHED, details).await?;
+        let lines = vec![line.to_owned()];
+        self.say_at(self.clock.now(), row.app, row.name.as_str(), lines)
+            .await;
+        Ok(())
+    }
+
+    async fn events_of(&self, row: &Dyno) -> Result<Vec<Event>> {
+        let subject = row.id.to_string();
+        Ok(self.store.events_about(row.app, &subject, EVENTS).await?)
+    }
+
     async fn is_in_episode(&self, row: &Dyno) -> Result<bool> {
-        let events = self
-            .store
-            .events_about(row.app, &row.id.to_string(), EVENTS)
-            .await?;
+        let events = self.events_of(row).await?;
         let last = events
             .iter()
             .find(|event| event.kind == BEGAN || event.kind == ENDED);
@@ -126,6 +149,15 @@ impl Platform {
         let details = json!({ "name": row.name, "code": "R14",
             "memory_bytes": usage.memory_bytes,
             "memory_quota_bytes": usage.memory_quota_bytes });
+        self.record(row, kind, details).await
+    }
+
+    async fn record(
+        &self,
+        row: &Dyno,
+        kind: &'static str,
+        details: serde_json::Value,
+    ) -> Result<()> {
         let event = NewEvent {
             app: Some(row.app),
             kind,

@@ -95,6 +95,27 @@ fn a_dyno_over_its_memory_quota_is_told_of_in_herokus_words() {
 }
 
 #[test]
+fn a_run_that_outlives_its_client_is_told_of_once() {
+    let mut world = World::new();
+    let app = world.live_app(&[("web", "serve")]);
+    let (_, dyno) = world.running(&app)[0].clone();
+    let look = |world: &World| world.wait(world.platform().look_at_usage()).unwrap();
+    let line = "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed";
+    look(&world);
+    world.engine.leave(dyno);
+    look(&world);
+    assert_eq!(count(&world, &app, line), 0, "it may be about to end");
+    look(&world);
+    look(&world);
+    world.restart();
+    look(&world);
+    look(&world);
+    world.logged(&app, line);
+    assert_eq!(count(&world, &app, line), 1);
+    assert_eq!(events(&world, &app, dyno, "dyno.detached").len(), 1);
+}
+
+#[test]
 fn a_dyno_killed_for_memory_says_r15() {
     let world = World::new();
     let app = world.live_app(&[("worker", "exhaust")]);

@@ -122,6 +122,24 @@ fn a_run_that_ends_before_its_owner_comes_still_tells_all() {
 }
 
 #[test]
+fn a_run_whose_owner_never_comes_is_stopped_and_says_r13() {
+    let world = World::with(Options {
+        attach_within: Duration::from_millis(20),
+        ..Options::default()
+    });
+    let app = world.live_app(&[("web", "serve")]);
+    let (dyno, _) = run(&world, &app, attached("cat"));
+    world.logged(
+        &app,
+        &format!(
+            "heroku[{}]: Error R13 (Attach error) -> Failed to attach to process",
+            dyno.name
+        ),
+    );
+    is_gone(&world, &app, &dyno);
+}
+
+#[test]
 fn a_run_that_cannot_be_started_leaves_nothing() {
     let world = World::new();
     let app = world.live_app(&[("web", "serve")]);

@@ -35,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) boot: Duration,
     pub(crate) boot_timeout: Duration,
     pub(crate) cycle_every: Option<Duration>,
+    pub(crate) attach_within: Duration,
 }
 
 impl Default for Options {
@@ -45,6 +46,7 @@ impl Default for Options {
             boot: Duration::ZERO,
             boot_timeout: Duration::from_mins(1),
             cycle_every: None,
+            attach_within: platform::rendezvous::PATIENCE,
         }
     }
 }
@@ -183,6 +185,7 @@ impl World {
             router_spool_dir: path.join("spool"),
             boot_timeout: self.options.boot_timeout,
             stop_grace: Duration::from_secs(30),
+            attach_within: self.options.attach_within,
             concurrent_builds: 2,
             sizes: platform::sizes::Sizes::default(),
             cycle_every: self.options.cycle_every,

@@ -276,6 +276,7 @@ fn settings(directory: &std::path::Path) -> Settings {
         router_spool_dir: directory.join("spool"),
         boot_timeout: Duration::from_secs(5),
         stop_grace: Duration::from_secs(1),
+        attach_within: platform::rendezvous::PATIENCE,
         concurrent_builds: 1,
         sizes: platform::sizes::Sizes::default(),
         cycle_every: None,
