@@ -79,6 +79,8 @@ ids! {
     ReleaseId;
     /// A built app, ready to run.
     SlugId;
+    /// A certificate of an app, and the domains it is shown for.
+    SniEndpointId;
     /// An uploaded source archive.
     SourceId;
 }

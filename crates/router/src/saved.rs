@@ -1,8 +1,9 @@
 //! The last known routes on disk, so that a router serves without a server.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -13,7 +14,14 @@ pub(crate) fn save(path: &Path, table: &RouteTable) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
     let unfinished = path.with_extension("new");
-    let mut file = File::create(&unfinished)?;
+    // The private keys of certificates are in it.
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(&serde_json::to_vec(table)?)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
@@ -40,7 +48,7 @@ mod tests {
         assert_eq!(load(&path).unwrap(), None);
         let table = RouteTable {
             version: 3,
-            apps: Vec::new(),
+            ..RouteTable::default()
         };
         save(&path, &table).unwrap();
         assert_eq!(load(&path).unwrap(), Some(table));

@@ -193,9 +193,14 @@ impl Routes {
 }
 
 impl Table {
-    /// The app that answers on a host: lower case, without port.
+    /// The app that answers on a host (lower case, without port): the one that names it, else the
+    /// one that names all hosts one label below its parent.
     pub(crate) fn find(&self, host: &str) -> Option<&Arc<App>> {
-        self.hosts.get(host)
+        if let Some(app) = self.hosts.get(host) {
+            return Some(app);
+        }
+        let (_, parent) = host.split_once('.')?;
+        self.hosts.get(&format!("*.{parent}"))
     }
 
     /// The serial numbers of all backends.
@@ -256,7 +261,9 @@ mod tests {
                 hosts: vec!["Example.localhost".to_owned()],
                 state: AppState::Serving,
                 backends: backends.collect(),
+                tls: wire::AppTls::default(),
             }],
+            ..RouteTable::default()
         }
     }
 

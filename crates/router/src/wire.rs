@@ -3,6 +3,8 @@
 //! The router listens and greets first; the server answers with whole tables of routes. Nothing
 //! here decides or performs anything. Read [`RouteTable`] first.
 
+mod tls;
+
 use std::{net::SocketAddr, path::PathBuf, str::Utf8Error};
 
 use api::{
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
+
+pub use self::tls::{AppTls, Certificate, Challenge, ClientAuthority, Hsts, PrivateKey};
 
 /// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2
 /// there is sleep; before, the server said no hello.
@@ -29,6 +33,12 @@ pub struct RouteTable {
     pub version: u64,
     /// One entry an app, in any order.
     pub apps: Vec<AppRoutes>,
+    /// Certificates of the apps' own domains, in any order.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// What certificate authorities may ask for at present, in any order.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
 }
 
 /// One app: the hosts it answers on and the dynos behind them.
@@ -38,12 +48,16 @@ pub struct AppRoutes {
     pub app: AppId,
     /// For people who read the table; routing goes by host.
     pub name: AppName,
-    /// Host names, lower case, without port.
+    /// Host names, lower case, without port; `*.example.com` takes the names one label below that
+    /// no app names.
     pub hosts: Vec<String>,
     /// What a request to one of the hosts meets.
     pub state: AppState,
     /// The web dynos that answer requests; used when the app is [`AppState::Serving`].
     pub backends: Vec<Backend>,
+    /// What it asks of its clients.
+    #[serde(default)]
+    pub tls: AppTls,
 }
 
 /// What a request to an app meets.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use api::ids::{AppId, DynoId};
-use router::wire::{AppRoutes, AppState as Answer, Backend, SleepTicket};
+use router::wire::{AppRoutes, AppState as Answer, AppTls, Backend, SleepTicket};
 
 use super::{AppState, DynoView, Stage};
 
@@ -41,6 +41,7 @@ pub fn routes(
         hosts: inputs.hosts.clone(),
         state: answer(inputs, app, !backends.is_empty()),
         backends,
+        tls: AppTls::default(),
     }
 }
 

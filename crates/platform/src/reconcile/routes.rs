@@ -85,6 +85,7 @@ impl RouteBook {
             feed.publish(RouteTable {
                 version: book.version,
                 apps: book.apps.values().cloned().collect(),
+                ..RouteTable::default()
             });
         }
     }

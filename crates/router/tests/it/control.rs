@@ -7,8 +7,8 @@ use router::{
     Feed, Router, Stop,
     feed::Wait,
     wire::{
-        AppRoutes, AppState, Backend, FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter,
-        write_message,
+        AppRoutes, AppState, AppTls, Backend, FromRouter, MessageReader, PROTOCOL, RouteTable,
+        ToRouter, write_message,
     },
 };
 use tokio::{
@@ -66,7 +66,7 @@ async fn nobody_waits_for_a_router_that_is_not_there() {
     let feed = Feed::connect(directory.path().join("router.sock"));
     feed.publish(RouteTable {
         version: 1,
-        apps: Vec::new(),
+        ..RouteTable::default()
     });
     assert_eq!(within(feed.wait_applied(1)).await, Wait::NoRouter);
     assert_eq!(
@@ -91,7 +91,9 @@ async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
             hosts: Vec::new(),
             state: AppState::Serving,
             backends,
+            tls: AppTls::default(),
         }],
+        ..RouteTable::default()
     };
     let (stream, _) = within(listener.accept()).await.unwrap();
     let (reader, mut writer) = stream.into_split();

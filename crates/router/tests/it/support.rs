@@ -19,7 +19,7 @@ use logs::spool::{Entry, Reader};
 use router::{
     Feed, Router, RouterConfig, Stop, Timeouts,
     feed::Wait,
-    wire::{AccessRecord, AppRoutes, AppState, Backend, RouteTable},
+    wire::{AccessRecord, AppRoutes, AppState, AppTls, Backend, RouteTable},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
@@ -99,10 +99,12 @@ impl Bench {
             hosts: vec![HOST.to_owned()],
             state,
             backends,
+            tls: AppTls::default(),
         };
         RouteTable {
             version: self.version,
             apps: vec![app],
+            ..RouteTable::default()
         }
     }
 
