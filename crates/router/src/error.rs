@@ -5,6 +5,17 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use rustls::pki_types::pem;
 use thiserror::Error;
 
+/// Why one of the certificates in the table is not used.
+#[derive(Debug, Error)]
+pub(crate) enum UnusableCertificate {
+    #[error("it is not PEM")]
+    Pem(#[from] pem::Error),
+    #[error("certificate and key are not usable, or not one another's")]
+    Key(#[from] rustls::Error),
+    #[error("its certificates vouch for nobody")]
+    Authority(#[from] rustls::server::VerifierBuilderError),
+}
+
 /// Why the router did not start, or stopped by itself.
 #[derive(Debug, Error)]
 pub enum RouterError {

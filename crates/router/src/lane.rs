@@ -21,6 +21,8 @@ pub(crate) struct Lane {
     pub(crate) recorder: Recorder,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
+    /// Where clients are sent that should have come over TLS.
+    pub(crate) https_port: u16,
     open: Cell<usize>,
     closed: Notify,
 }
@@ -30,13 +32,18 @@ pub(crate) struct Lane {
 pub(crate) struct Open(Rc<Lane>);
 
 impl Lane {
-    pub(crate) fn new(routes: Arc<Routes>, spool: SpoolSender, config: &RouterConfig) -> Self {
+    pub(crate) fn new(
+        routes: Arc<Routes>,
+        spool: SpoolSender,
+        (config, https_port): (&RouterConfig, u16),
+    ) -> Self {
         Self {
             routes: LocalRoutes::new(routes),
             pool: Pool::default(),
             recorder: Recorder::new(spool),
             timeouts: config.timeouts,
             clock: config.clock.clone(),
+            https_port,
             open: Cell::new(0),
             closed: Notify::new(),
         }

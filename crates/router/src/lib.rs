@@ -6,6 +6,7 @@
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
 mod access;
+mod certificates;
 mod codes;
 mod config;
 mod control;

@@ -10,11 +10,10 @@ use tokio::{
     task::spawn_local,
     time::sleep,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::ACCEPT_BACKLOG, error::RouterError, feed::Addresses, lane::Lane, run::Stop,
-    serve::serve,
+    serve::serve, tls::Tls,
 };
 
 /// When the kernel has no file descriptor left.
@@ -85,7 +84,7 @@ fn shared_listener(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn accept(
     lane: &Rc<Lane>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     mut stop: watch::Receiver<Stop>,
 ) {
     loop {

@@ -107,6 +107,7 @@ impl Page {
             Self::NoSuchApp => StatusCode::NOT_FOUND,
             Self::Refused(Refusal::Host) => StatusCode::BAD_REQUEST,
             Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Refused(Refusal::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 
@@ -178,6 +179,10 @@ impl Page {
             Self::Refused(Refusal::Method) => words(
                 "Method not allowed",
                 "This server does not make tunnels to other hosts.",
+            ),
+            Self::Refused(Refusal::Misdirected) => words(
+                "Misdirected request",
+                "This host asks its clients for certificates: connect to it anew.",
             ),
         }
     }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::ServerConfig;
 use tokio::{
     runtime::{Builder, LocalOptions},
     signal::unix::{SignalKind, signal},
@@ -20,7 +19,6 @@ use tokio::{
     task::spawn_local,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     access::{self, SpoolSender},
@@ -32,7 +30,7 @@ use crate::{
     listen::{self, Listeners},
     saved,
     table::Routes,
-    tls,
+    tls::Tls,
 };
 
 /// Whether the router shall end.
@@ -63,7 +61,7 @@ struct LaneStart {
     config: Arc<RouterConfig>,
     routes: Arc<Routes>,
     spool: SpoolSender,
-    tls: Arc<ServerConfig>,
+    tls: Tls,
     stop: watch::Receiver<Stop>,
 }
 
@@ -110,8 +108,11 @@ impl Router {
     /// until the server connects.
     pub fn start(config: RouterConfig) -> Result<Self, RouterError> {
         let config = Arc::new(config);
-        let tls = tls::load(&config.certificate, &config.key)?;
         let routes = Arc::new(Routes::new());
+        let tls = Tls::load(
+            Arc::clone(&routes.certificates),
+            (&config.certificate, &config.key),
+        )?;
         load_routes(&routes, &config);
         let (spool, spool_thread) = access::start_spool(config.spool.clone(), config.clock.clone())
             .map_err(RouterError::Thread)?;
@@ -336,18 +337,25 @@ fn run_lane(
 }
 
 async fn serve(start: &LaneStart, listeners: Listeners) {
+    let https_port = listeners
+        .addresses()
+        .map_or(start.config.https.port(), |at| at.https.port());
     let lane = Rc::new(Lane::new(
         Arc::clone(&start.routes),
         start.spool.clone(),
-        &start.config,
+        (&start.config, https_port),
     ));
     let house = Rc::clone(&lane);
     spawn_local(async move { house.keep_house().await });
     let mut stop = start.stop.clone();
-    let tls = TlsAcceptor::from(Arc::clone(&start.tls));
     tokio::join!(
         listen::accept(&lane, listeners.http, None, stop.clone()),
-        listen::accept(&lane, listeners.https, Some(tls), stop.clone()),
+        listen::accept(
+            &lane,
+            listeners.https,
+            Some(start.tls.clone()),
+            stop.clone()
+        ),
     );
     tokio::select! {
         _ = timeout(start.config.timeouts.stop, lane.wait_all_closed()) => {}

@@ -12,13 +12,13 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::watch, task::spawn_local, time::timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::MAX_HEAD_BYTES,
     lane::Lane,
     proxy::{self, Peer, ReplyBody},
     run::Stop,
+    tls::Tls,
 };
 
 /// Serves an accepted connection to its end: TLS if there is an acceptor, then HTTP.
@@ -26,14 +26,19 @@ pub(crate) async fn serve(
     lane: Rc<Lane>,
     stream: TcpStream,
     client: SocketAddr,
-    (tls, stop): (Option<TlsAcceptor>, watch::Receiver<Stop>),
+    (tls, stop): (Option<Tls>, watch::Receiver<Stop>),
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let peer = Rc::new(Peer::new(client, stream.local_addr()?, tls.is_some()));
+    let mut peer = Peer::new(client, stream.local_addr()?, tls.is_some());
     let Some(tls) = tls else {
-        return serve_http1(lane, TokioIo::new(stream), peer, stop).await;
+        return serve_http1(lane, TokioIo::new(stream), Rc::new(peer), stop).await;
     };
-    let stream = timeout(lane.timeouts.handshake, tls.accept(stream)).await??;
+    let Some(secured) = timeout(lane.timeouts.handshake, tls.accept(stream)).await?? else {
+        return Ok(());
+    };
+    let stream = secured.stream;
+    peer.identity = secured.client;
+    let peer = Rc::new(peer);
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         serve_http2(lane, TokioIo::new(stream), peer, stop).await
     } else {

@@ -8,6 +8,7 @@ mod activity;
 mod app;
 mod backend;
 mod rest;
+mod secure;
 mod waiting;
 
 use std::{
@@ -34,9 +35,13 @@ pub(crate) use self::{
     app::{App, NoLease},
     backend::{Backend, Lease},
     rest::{Duty, Standing, Wake},
+    secure::{Passage, Secure, to_https},
     waiting::Waiting,
 };
-use crate::wire::{self, AppState, RouteTable};
+use crate::{
+    certificates::Certificates,
+    wire::{self, AppState, RouteTable},
+};
 
 /// The newest table, shared by all threads.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ pub(crate) struct Routes {
     /// The same number where reading it costs nothing.
     fast_generation: AtomicU64,
     next_serial: AtomicU64,
+    pub(crate) certificates: Arc<Certificates>,
     /// Told whenever the server may have something to learn: see [`Routes::wait_news`].
     news: Arc<Notify>,
     started: Instant,
@@ -79,6 +85,7 @@ impl Routes {
             generation: watch::Sender::new(0),
             fast_generation: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
+            certificates: Arc::default(),
             news: Arc::new(Notify::new()),
             started: Instant::now(),
         }
@@ -89,6 +96,8 @@ impl Routes {
     ///
     /// Must not be called on two threads at once.
     pub(crate) fn apply(&self, table: &RouteTable) -> Vec<Arc<Backend>> {
+        // First: who sees the new routes shall not be shown a former certificate.
+        self.certificates.apply(table);
         let before = self.current();
         let after = Arc::new(self.build(table, &before));
         let left: Vec<_> = before
@@ -177,6 +186,7 @@ impl Routes {
             may_sleep: routes.backends.iter().any(|at| at.sleep.is_some()),
             queue,
             activity,
+            secure: Secure::new(&routes.tls),
         }
     }
 

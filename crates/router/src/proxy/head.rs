@@ -5,6 +5,7 @@
 
 use std::{net::SocketAddr, rc::Rc};
 
+use api::ids::AppId;
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE},
@@ -23,6 +24,17 @@ pub(crate) struct Peer {
     /// The port it connected to.
     pub(crate) port: HeaderValue,
     pub(crate) is_secure: bool,
+    /// Who it is, at a host that demands to know.
+    pub(crate) identity: Option<ClientIdentity>,
+}
+
+/// A client whose certificate an app's authority vouches for.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientIdentity {
+    /// Whose authority it was: another app must not trust it.
+    pub(crate) app: AppId,
+    /// The certificate's subject; none when the app lets clients in without a certificate.
+    pub(crate) subject: Option<HeaderValue>,
 }
 
 /// What is known of a request before anything is done with it.
@@ -53,6 +65,8 @@ pub(crate) enum Refusal {
     Host,
     /// `CONNECT` is for forward proxies.
     Method,
+    /// The connection was made for another host, whose clients are checked in another way.
+    Misdirected,
 }
 
 impl Peer {
@@ -62,6 +76,7 @@ impl Peer {
             ip: HeaderValue::try_from(ip).expect("an address is plain ASCII"),
             port: HeaderValue::from(local.port()),
             is_secure,
+            identity: None,
         }
     }
 

@@ -14,6 +14,9 @@ use super::head::{Head, X_FORWARDED_FOR, X_REQUEST_ID};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// Who the client is, by its certificate, if the app asked for one.
+const X_CLIENT_CERTIFICATE_SUBJECT: HeaderName =
+    HeaderName::from_static("x-client-certificate-subject");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 
 /// Headers that say something about one connection only (RFC 9110 §7.6.1), and those that hyper
@@ -28,13 +31,14 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// Headers that only the router may set for a dyno.
-const OURS: [HeaderName; 6] = [
+const OURS: [HeaderName; 7] = [
     HOST,
     X_REQUEST_ID,
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
     X_FORWARDED_PORT,
     X_REQUEST_START,
+    X_CLIENT_CERTIFICATE_SUBJECT,
 ];
 
 /// The request for the dyno.
@@ -60,6 +64,10 @@ pub(crate) fn to_dyno<B>(head: &Head, body: B, now: Time) -> Request<B> {
     );
     headers.insert(X_FORWARDED_PORT, head.peer.port.clone());
     headers.insert(X_REQUEST_START, HeaderValue::from(now.as_micros() / 1000));
+    let identity = head.peer.identity.as_ref();
+    if let Some(subject) = identity.and_then(|identity| identity.subject.as_ref()) {
+        headers.insert(X_CLIENT_CERTIFICATE_SUBJECT, subject.clone());
+    }
     headers.append(VIA, via(head.version));
     if let Some(protocol) = &head.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

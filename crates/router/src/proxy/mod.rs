@@ -14,6 +14,12 @@ mod wake;
 
 use std::rc::Rc;
 
+use api::ids::AppId;
+use http::{
+    HeaderValue,
+    header::{LOCATION, STRICT_TRANSPORT_SECURITY},
+};
+use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming, upgrade::OnUpgrade};
 use tokio::task::spawn_local;
 
@@ -24,13 +30,14 @@ use self::{
 };
 pub(crate) use self::{
     body::ReplyBody,
-    head::{Head, Peer, Refusal},
+    head::{ClientIdentity, Head, Peer, Refusal},
     upstream::Pool,
 };
 use crate::{
     codes::Code,
     lane::Lane,
     pages::{self, Page},
+    table::{Passage, to_https},
 };
 
 /// Answers one request. Dropping it, as hyper does when the client leaves, ends everything that it
@@ -47,25 +54,68 @@ pub(crate) async fn answer(
         Ok(head) => Rc::new(head),
         Err(refusal) => return pages::respond(Page::Refused(refusal), accept, None),
     };
-    let table = lane.routes.table();
-    let app = match table.find(&head.host) {
-        Some(app) => app.id,
-        // Before the first table nobody knows whether there is such an app.
-        None if table.version == 0 => {
-            return pages::respond(Page::Failed(Code::H99), accept, Some(&head));
-        }
-        None => return pages::respond(Page::NoSuchApp, accept, Some(&head)),
+    if let Some(answer) = lane.routes.shared.certificates.answer(head.target.path()) {
+        return Response::new(ReplyBody::Page(Full::from(answer)));
+    }
+    let (app, hsts) = match admit(&lane, &head) {
+        Ok(admitted) => admitted,
+        Err(Refused::Page(page)) => return pages::respond(page, accept, Some(&head)),
+        Err(Refused::ToHttps(app)) => return redirect(lane, app, head),
     };
-    drop(table);
     let mut exchange = Exchange::new(Rc::clone(&lane), app, Rc::clone(&head));
     let source = Rc::new(RequestSource::new(incoming));
-    match forward(lane, &head, &source, &mut exchange).await {
+    let mut response = match forward(lane, &head, &source, &mut exchange).await {
         Ok(answer) => relay(answer, source, exchange, client),
         Err(code) => {
             exchange.fail(code);
             pages::respond(Page::Failed(code), accept, Some(&head))
         }
+    };
+    if let Some(hsts) = hsts {
+        let headers = response.headers_mut();
+        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
+    response
+}
+
+/// Why a request does not go on to an app.
+enum Refused {
+    Page(Page),
+    /// The app wants it over HTTPS.
+    ToHttps(AppId),
+}
+
+/// The app that the request is for, and what its answers carry over HTTPS.
+fn admit(lane: &Lane, head: &Head) -> Result<(AppId, Option<HeaderValue>), Refused> {
+    let table = lane.routes.table();
+    let Some(app) = table.find(&head.host) else {
+        // Before the first table nobody knows whether there is such an app.
+        return Err(Refused::Page(if table.version == 0 {
+            Page::Failed(Code::H99)
+        } else {
+            Page::NoSuchApp
+        }));
+    };
+    match app.secure.passage(app.id, &head.peer, head.target.path()) {
+        Passage::Open => Ok((app.id, app.secure.hsts(&head.peer).cloned())),
+        Passage::Redirect => Err(Refused::ToHttps(app.id)),
+        Passage::Misdirected => Err(Refused::Page(Page::Refused(Refusal::Misdirected))),
+    }
+}
+
+fn redirect(lane: Rc<Lane>, app: AppId, head: Rc<Head>) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::Page(Full::default()));
+    match to_https(&head, lane.https_port) {
+        Some((status, location)) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        None => *response.status_mut() = StatusCode::BAD_REQUEST,
+    }
+    let mut exchange = Exchange::new(lane, app, head);
+    exchange.responding(response.status().as_u16());
+    exchange.finish();
+    response
 }
 
 async fn forward(
@@ -105,7 +155,7 @@ fn relay(
     headers::to_client(&mut parts);
     let body = if let Some(dyno) = dyno {
         spawn_local(tunnel::run(exchange, lease, client, dyno));
-        ReplyBody::Page(http_body_util::Full::default())
+        ReplyBody::Page(Full::default())
     } else {
         let underway = Underway {
             exchange,

@@ -9,6 +9,7 @@ use super::{
     Routes,
     activity::Activity,
     backend::{Backend, Lease},
+    secure::Secure,
     waiting::{Queue, Waiting},
 };
 use crate::wire::AppState;
@@ -23,6 +24,7 @@ pub(crate) struct App {
     pub(super) may_sleep: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) secure: Secure,
 }
 
 /// Why no backend could be leased.

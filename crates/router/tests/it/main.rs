@@ -1,6 +1,7 @@
 //! A real router in this process, on free ports, in front of real listening dynos.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod certificates;
 mod control;
 mod failures;
 mod forwarding;
