@@ -7,6 +7,7 @@ mod density;
 mod deploy;
 mod dyno_start;
 mod noise;
+mod router;
 mod samples;
 mod server;
 mod wake;
@@ -20,38 +21,50 @@ use crate::{host, out, process, shim, stack, workspace};
 struct Bench {
     name: &'static str,
     about: &'static str,
-    run: fn(profile: &str) -> Result<()>,
+    run: Run,
+}
+
+enum Run {
+    /// With the program, the shim and the stack built.
+    Prepared(fn(profile: &str) -> Result<()>),
+    /// By itself, with what else was said.
+    Alone(fn(profile: &str, arguments: &[String]) -> Result<()>),
 }
 
 const BENCHES: &[Bench] = &[
     Bench {
         name: "density",
         about: "what idle dynos weigh, 500 of them, and how long they take to start",
-        run: density::run,
+        run: Run::Prepared(density::run),
     },
     Bench {
         name: "deploy",
         about: "push to live, first and second push, against the bare cost",
-        run: deploy::run,
+        run: Run::Prepared(deploy::run),
     },
     Bench {
         name: "dyno-start",
         about: "dyno start to HTTP 200, against fork/exec, crun and docker run",
-        run: dyno_start::run,
+        run: Run::Prepared(dyno_start::run),
     },
     Bench {
         name: "noise",
         about: "what a dyno's requests cost beside a bad neighbour, against a quiet one",
-        run: noise::run,
+        run: Run::Prepared(noise::run),
+    },
+    Bench {
+        name: "router",
+        about: "a request through the router, against nginx, HAProxy and Caddy",
+        run: Run::Alone(router::run),
     },
     Bench {
         name: "wake",
         about: "a sleeping app's first request, against one of an app that never slept",
-        run: wake::run,
+        run: Run::Prepared(wake::run),
     },
 ];
 
-/// `xtask bench [NAME] [--debug]`: of a debug build it is quick to see whether the benchmark works;
+/// `xtask bench [NAME] [--debug] [MORE…]`: of a debug build it is quick to see whether the benchmark works;
 /// its figures say nothing.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(name) = arguments.first() else {
@@ -67,8 +80,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Some(bench) => {
             let is_debug = arguments.iter().any(|argument| argument == "--debug");
             let profile = if is_debug { "debug" } else { "release" };
-            prepare(profile)?;
-            (bench.run)(profile)
+            match bench.run {
+                Run::Prepared(run) => {
+                    prepare(profile)?;
+                    run(profile)
+                }
+                Run::Alone(run) => run(profile, arguments.get(1..).unwrap_or_default()),
+            }
         }
         None => bail!("there is no benchmark `{name}`\n  hint: `cargo xtask bench` lists them"),
     }

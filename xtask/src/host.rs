@@ -101,6 +101,24 @@ const DOCKER: &[Package] = &[Package {
     why: "the comparison",
 }];
 
+const PROXIES: &[Package] = &[
+    Package {
+        name: "nginx",
+        sign: Sign::Program("nginx"),
+        why: "the comparison",
+    },
+    Package {
+        name: "haproxy",
+        sign: Sign::Program("haproxy"),
+        why: "the comparison",
+    },
+    Package {
+        name: "caddy",
+        sign: Sign::Program("caddy"),
+        why: "the comparison",
+    },
+];
+
 /// What the machine is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -112,6 +130,8 @@ pub(crate) enum Purpose {
     CompareWithCrun,
     /// Measuring ourselves against Docker.
     CompareWithDocker,
+    /// Measuring the router against others.
+    CompareWithProxies,
 }
 
 impl Purpose {
@@ -121,6 +141,7 @@ impl Purpose {
             Self::Test => [RUN, TEST],
             Self::CompareWithCrun => [CRUN, &[]],
             Self::CompareWithDocker => [DOCKER, &[]],
+            Self::CompareWithProxies => [PROXIES, &[]],
         }
     }
 }
