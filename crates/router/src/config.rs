@@ -20,6 +20,10 @@ pub(crate) const MAX_IDLE_PER_BACKEND: usize = 128;
 pub(crate) const MAX_WAITING_PER_APP: usize = 2_000;
 /// Request line and headers together.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// A request's target alone.
+pub(crate) const MAX_TARGET_BYTES: usize = 32 * 1024;
+/// Headers of one message.
+pub(crate) const MAX_FIELDS: usize = 128;
 /// Connections the kernel holds ready for each listening socket.
 pub(crate) const ACCEPT_BACKLOG: u32 = 4096;
 

@@ -12,6 +12,11 @@ mod config;
 mod control;
 mod error;
 pub mod feed;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[expect(dead_code, reason = "the parser comes before what uses it")]
+mod h1;
 mod lane;
 mod listen;
 mod pages;
