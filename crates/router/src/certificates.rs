@@ -20,7 +20,8 @@ use rustls::{
 
 use crate::{
     error::UnusableCertificate,
-    wire::{AppRoutes, Certificate, Challenge, ClientAuthority, RouteTable},
+    table::Names,
+    wire::{Certificate, Challenge, ClientAuthority, EntryKey},
 };
 
 /// Where a certificate authority looks for the answer to an HTTP-01 challenge.
@@ -32,17 +33,28 @@ pub(crate) struct Certificates {
     newest: RwLock<Arc<Shown>>,
 }
 
-/// Certificates by host.
-#[derive(Debug, Default)]
+/// Certificates by host. A clone shares what is not changed.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
-    hosts: HashMap<String, Arc<CertifiedKey>>,
-    /// By their ids, with what they were made from: certificates that stay are not parsed again.
-    parsed: HashMap<SniEndpointId, (Certificate, Arc<CertifiedKey>)>,
-    demands: HashMap<String, Arc<Demand>>,
+    hosts: Arc<Names<Arc<Own>>>,
+    /// By their ids.
+    own: Arc<HashMap<SniEndpointId, Arc<Own>>>,
+    demands: Arc<Names<Arc<Demand>>>,
+    /// How many hosts make demands.
+    demanding: usize,
     /// What a host shows to those who offer `acme-tls/1`.
-    tls_answers: HashMap<String, Arc<CertifiedKey>>,
+    tls_answers: Arc<HashMap<String, Arc<CertifiedKey>>>,
     /// Token → key authorization.
-    http_answers: HashMap<String, String>,
+    http_answers: Arc<HashMap<String, String>>,
+}
+
+/// A host's own certificate.
+#[derive(Debug)]
+struct Own {
+    id: SniEndpointId,
+    /// As [`Names`] keeps them.
+    hosts: Vec<Arc<str>>,
+    key: Arc<CertifiedKey>,
 }
 
 /// An app that asks its clients for certificates.
@@ -58,10 +70,9 @@ pub(crate) struct Demand {
 }
 
 impl Certificates {
-    /// Shows what the table says from now on.
-    pub(crate) fn apply(&self, table: &RouteTable) {
-        let after = Arc::new(Shown::build(table, &self.shown()));
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = after;
+    /// Shows this from now on.
+    pub(crate) fn show(&self, shown: Shown) {
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
     }
 
     pub(crate) fn shown(&self) -> Arc<Shown> {
@@ -84,52 +95,39 @@ pub(crate) fn is_challenge(path: &str) -> bool {
 impl Shown {
     /// The host's own certificate, else one for all names below its parent.
     pub(crate) fn find(&self, host: &str) -> Option<Arc<CertifiedKey>> {
-        by_host(&self.hosts, host).cloned()
+        self.hosts.find(host).map(|own| Arc::clone(&own.key))
     }
 
     pub(crate) fn has_demands(&self) -> bool {
-        !self.demands.is_empty()
+        self.demanding > 0
     }
 
     /// Who may come to the host, if not everybody.
     pub(crate) fn demand(&self, host: &str) -> Option<&Arc<Demand>> {
-        by_host(&self.demands, host)
+        self.demands.find(host)
     }
 
     pub(crate) fn tls_answer(&self, host: &str) -> Option<Arc<CertifiedKey>> {
         self.tls_answers.get(host).cloned()
     }
 
-    fn build(table: &RouteTable, before: &Self) -> Self {
-        let mut after = Self::default();
-        for certificate in &table.certificates {
-            after.add_certificate(certificate, before);
-        }
-        for app in &table.apps {
-            after.add_demand(app, before);
-        }
-        for challenge in &table.challenges {
-            after.add_answer(challenge);
-        }
-        after
-    }
-
-    fn add_certificate(&mut self, certificate: &Certificate, before: &Self) {
-        let parsed = match before.parsed.get(&certificate.id) {
-            Some((same, parsed)) if same == certificate => Ok(Arc::clone(parsed)),
-            _ => parse(
-                &certificate.chain,
-                &certificate.key.0,
-                certificate.ocsp.clone(),
-            ),
+    /// What the certificate of this id is from now on. One that cannot be used leaves the former.
+    pub(crate) fn set_certificate(&mut self, id: SniEndpointId, told: Option<&Certificate>) {
+        let Some(certificate) = told else {
+            return self.forget_certificate(id);
         };
-        match parsed {
+        let ocsp = certificate.ocsp.clone();
+        match parse(&certificate.chain, &certificate.key.0, ocsp) {
             Ok(key) => {
-                for host in &certificate.hosts {
-                    self.hosts.insert(host.clone(), Arc::clone(&key));
+                self.forget_certificate(id);
+                let hosts = certificate.hosts.iter();
+                let hosts = hosts.map(|host| Names::<()>::key(host)).collect();
+                let own = Arc::new(Own { id, hosts, key });
+                let names = Arc::make_mut(&mut self.hosts);
+                for host in &own.hosts {
+                    names.insert(Arc::clone(host), Arc::clone(&own));
                 }
-                self.parsed
-                    .insert(certificate.id, (certificate.clone(), key));
+                Arc::make_mut(&mut self.own).insert(id, own);
             }
             Err(error) => {
                 tracing::error!(
@@ -142,29 +140,70 @@ impl Shown {
         }
     }
 
-    fn add_demand(&mut self, app: &AppRoutes, before: &Self) {
-        let Some(authority) = &app.tls.client_authority else {
+    fn forget_certificate(&mut self, id: SniEndpointId) {
+        let Some(own) = Arc::make_mut(&mut self.own).remove(&id) else {
             return;
         };
-        let same = app
-            .hosts
-            .iter()
-            .find_map(|host| before.demands.get(host))
-            .filter(|demand| demand.app == app.app && demand.authority == *authority);
-        let demand = same.map_or_else(|| Arc::new(Demand::new(app.app, authority)), Arc::clone);
-        for host in &app.hosts {
-            self.demands.insert(host.clone(), Arc::clone(&demand));
+        let names = Arc::make_mut(&mut self.hosts);
+        for host in &own.hosts {
+            // Another one may have taken it over.
+            names.remove_if(host, |owner| owner.id == id);
         }
     }
 
-    fn add_answer(&mut self, challenge: &Challenge) {
-        match challenge {
-            Challenge::Http { token, answer } => {
-                self.http_answers.insert(token.clone(), answer.clone());
+    /// Who vouches for the clients of an app, whose former and present hosts these are. Returns
+    /// whether that changes anything.
+    pub(crate) fn set_demand(
+        &mut self,
+        app: AppId,
+        (former, hosts): (&[Arc<str>], &[Arc<str>]),
+        authority: Option<&ClientAuthority>,
+    ) -> bool {
+        let mut demand = None;
+        let mut differs = false;
+        for host in former {
+            let Some(before) = self.demands.get(host).filter(|at| at.app == app) else {
+                continue;
+            };
+            if authority == Some(&before.authority) {
+                demand = Some(Arc::clone(before));
             }
-            Challenge::TlsAlpn { host, chain, key } => match parse(chain, &key.0, None) {
+            Arc::make_mut(&mut self.demands).remove_if(host, |_| true);
+            self.demanding -= 1;
+            differs = true;
+        }
+        let Some(authority) = authority else {
+            return differs;
+        };
+        let demand = demand.unwrap_or_else(|| Arc::new(Demand::new(app, authority)));
+        for host in hosts {
+            if self.demands.get(host).is_none() {
+                self.demanding += 1;
+            }
+            Arc::make_mut(&mut self.demands).insert(Arc::clone(host), Arc::clone(&demand));
+        }
+        true
+    }
+
+    /// What is answered to a challenge from now on.
+    pub(crate) fn set_answer(&mut self, key: &EntryKey, told: Option<&Challenge>) {
+        match key {
+            EntryKey::HttpChallenge(token) => {
+                Arc::make_mut(&mut self.http_answers).remove(token);
+            }
+            EntryKey::TlsChallenge(host) => {
+                Arc::make_mut(&mut self.tls_answers).remove(host);
+            }
+            EntryKey::App(_) | EntryKey::Certificate(_) => {}
+        }
+        match told {
+            None => {}
+            Some(Challenge::Http { token, answer }) => {
+                Arc::make_mut(&mut self.http_answers).insert(token.clone(), answer.clone());
+            }
+            Some(Challenge::TlsAlpn { host, chain, key }) => match parse(chain, &key.0, None) {
                 Ok(key) => {
-                    self.tls_answers.insert(host.clone(), key);
+                    Arc::make_mut(&mut self.tls_answers).insert(host.clone(), key);
                 }
                 Err(error) => {
                     tracing::error!(
@@ -195,14 +234,6 @@ impl Demand {
             config: OnceLock::new(),
         }
     }
-}
-
-/// The entry of the host itself, else that of `*.` and its parent.
-fn by_host<'m, T>(map: &'m HashMap<String, T>, host: &str) -> Option<&'m T> {
-    map.get(host).or_else(|| {
-        let (_, parent) = host.split_once('.')?;
-        map.get(&format!("*.{parent}"))
-    })
 }
 
 /// The one set of algorithms this program uses.
@@ -263,13 +294,10 @@ mod tests {
         let wildcard = certificate(&["*.example.com"]);
         let mut damaged = certificate(&["damaged.example.org"]);
         damaged.key.clone_from(&exact.key);
-        let certificates = Certificates::default();
-        let mut table = RouteTable {
-            certificates: vec![damaged, exact.clone(), wildcard.clone()],
-            ..RouteTable::default()
-        };
-        certificates.apply(&table);
-        let shown = certificates.shown();
+        let mut shown = Shown::default();
+        for told in [&damaged, &exact, &wildcard] {
+            shown.set_certificate(told.id, Some(told));
+        }
         let leaf = |host: &str| shown.find(host).map(|key| key.cert[0].clone());
         let expected = |of: &Certificate| CertificateDer::from_pem_slice(of.chain.as_bytes()).ok();
         for (host, certificate) in [
@@ -281,25 +309,51 @@ mod tests {
         ] {
             assert_eq!(leaf(host), certificate.and_then(expected), "{host}");
         }
-        table.certificates[2].hosts = vec!["*.example.net".to_owned()];
-        certificates.apply(&table);
-        let after = certificates.shown();
+        let mut after = shown.clone();
+        let mut moved = wildcard.clone();
+        moved.hosts = vec!["*.example.net".to_owned()];
+        after.set_certificate(moved.id, Some(&moved));
         let (former, kept) = (shown.find("www.example.com"), after.find("www.example.com"));
         assert!(Arc::ptr_eq(&former.unwrap(), &kept.unwrap()), "parsed once");
         assert!(after.find("api.example.com").is_none());
         assert!(after.find("api.example.net").is_some());
+        moved.chain.clear();
+        after.set_certificate(moved.id, Some(&moved));
+        assert!(after.find("api.example.net").is_some(), "the last good one");
+        after.set_certificate(moved.id, None);
+        assert!(after.find("api.example.net").is_none());
+    }
+
+    #[test]
+    fn demands_follow_an_apps_hosts() {
+        let mut shown = Shown::default();
+        let app = AppId::new();
+        let authority = ClientAuthority {
+            certificates: String::new(),
+            is_optional: false,
+        };
+        let (one, two) = ([Arc::from("one.test")], [Arc::from("two.test")]);
+        assert!(!shown.set_demand(app, (&[], &one), None));
+        assert!(shown.set_demand(app, (&[], &one), Some(&authority)));
+        let before = shown.demand("one.test").map(Arc::clone).unwrap();
+        assert!(shown.set_demand(app, (&one, &two), Some(&authority)));
+        assert!(shown.demand("one.test").is_none());
+        assert!(Arc::ptr_eq(&before, shown.demand("two.test").unwrap()));
+        assert!(shown.set_demand(app, (&two, &two), None));
+        assert!(!shown.has_demands());
     }
 
     #[test]
     fn open_challenges_are_answered_by_path() {
         let certificates = Certificates::default();
-        certificates.apply(&RouteTable {
-            challenges: vec![Challenge::Http {
-                token: "abc".to_owned(),
-                answer: "abc.thumb".to_owned(),
-            }],
-            ..RouteTable::default()
-        });
+        let mut shown = Shown::default();
+        let challenge = Challenge::Http {
+            token: "abc".to_owned(),
+            answer: "abc.thumb".to_owned(),
+        };
+        let key = EntryKey::HttpChallenge("abc".to_owned());
+        shown.set_answer(&key, Some(&challenge));
+        certificates.show(shown.clone());
         for (path, expected) in [
             ("/.well-known/acme-challenge/abc", Some("abc.thumb")),
             ("/.well-known/acme-challenge/abd", None),

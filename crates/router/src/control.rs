@@ -1,15 +1,12 @@
-//! The control plane's thread: takes tables from the server, keeps them, reports what drains.
+//! The control plane's thread: takes the table from the server, keeps it, reports what drains.
 //!
 //! It must not touch a request. Routing goes on whatever happens here. Read [`Control::run`].
 
+mod receive;
 mod told;
 
 use std::{
-    collections::HashMap,
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::HashMap, fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc,
     time::Duration,
 };
 
@@ -24,17 +21,22 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
-use self::told::Told;
+use self::{receive::Incoming, told::Told};
 use crate::{
     config::RouterConfig,
-    feed::{Addresses, PROTOCOL_WITH_SLEEP},
+    feed::Addresses,
     run::Stop,
-    saved,
+    saved::{Done, Saved},
     table::{Backend, Routes},
-    wire::{FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter, WireError, write_message},
+    wire::{
+        FromRouter, MessageReader, PROTOCOL, ToRouter, WireError,
+        entry::{self, Misread},
+        write_message,
+    },
 };
 
 /// A server that does not read for this long is let go; it connects again.
@@ -43,7 +45,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the thread needs.
 pub(crate) struct Control {
     routes: Arc<Routes>,
-    saved: PathBuf,
+    saved: Saved,
+    /// What is done to the routes file at present.
+    upkeep: Option<JoinHandle<Done>>,
     addresses: Addresses,
     clock: Clock,
     /// See [`crate::Timeouts::drain`].
@@ -68,6 +72,13 @@ struct Server {
     reported: HashMap<DynoId, u64>,
     /// What it was told of sleep; `None` while it is not known to understand that.
     told: Option<Told>,
+    /// Whether it is to be told all there is of sleep.
+    knows_nothing: bool,
+    /// What it speaks, 1 before it has said so.
+    protocol: u32,
+    /// The version of the table that this connection brought last.
+    version: Option<u64>,
+    incoming: Option<Incoming>,
 }
 
 /// Makes the socket, mode 0600, in place of one that a former router left.
@@ -86,10 +97,16 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Control {
-    pub(crate) fn new(routes: Arc<Routes>, addresses: Addresses, config: &RouterConfig) -> Self {
+    pub(crate) fn new(
+        routes: Arc<Routes>,
+        saved: Saved,
+        addresses: Addresses,
+        config: &RouterConfig,
+    ) -> Self {
         Self {
             routes,
-            saved: config.routes.clone(),
+            saved,
+            upkeep: None,
             addresses,
             clock: config.clock.clone(),
             drain: config.timeouts.drain,
@@ -116,7 +133,14 @@ impl Control {
                 }
                 message = next_message(&mut server) => self.hear(&mut server, message).await,
                 () = routes.wait_news() => self.report(server.as_mut()).await,
-                _ = activity.tick() => self.report_activity(server.as_mut()).await,
+                _ = activity.tick() => {
+                    self.look_after_file();
+                    self.report_activity(server.as_mut()).await
+                }
+                done = upkeep_done(&mut self.upkeep) => {
+                    self.end_upkeep(done);
+                    Ok(())
+                }
                 () = next_deadline(&self.draining) => {
                     self.cut_overdue();
                     Ok(())
@@ -141,6 +165,10 @@ impl Control {
             writer,
             reported: HashMap::new(),
             told: None,
+            knows_nothing: true,
+            protocol: 1,
+            version: None,
+            incoming: None,
         };
         let hello = FromRouter::Hello {
             protocol: PROTOCOL,
@@ -157,42 +185,22 @@ impl Control {
         Some(server)
     }
 
-    async fn hear(
-        &mut self,
-        server: &mut Option<Server>,
-        message: Result<Option<ToRouter>, WireError>,
-    ) -> Result<(), WireError> {
-        let (Some(message), Some(connected)) = (message?, server.as_mut()) else {
-            tracing::info!("the server went away; serving on by its last table");
-            *server = None;
-            return Ok(());
-        };
-        match message {
-            ToRouter::Hello { protocol } => {
-                tracing::debug!(protocol, "the server says hello");
-                connected.told = (protocol >= PROTOCOL_WITH_SLEEP)
-                    .then(|| Told::new(self.routes.started_at(self.clock.now())));
-                self.report_activity(server.as_mut()).await
-            }
-            ToRouter::Routes(table) => {
-                let version = table.version;
-                self.apply(&table);
-                self.report(Some(&mut *connected)).await?;
-                connected.tell(&FromRouter::Applied { version }).await
-            }
+    /// Has the routes file brought to the disk or written anew, if that is due.
+    fn look_after_file(&mut self) {
+        if self.upkeep.is_none()
+            && let Some(task) = self.saved.task()
+        {
+            self.upkeep = Some(spawn_blocking(|| task.run()));
         }
     }
 
-    fn apply(&mut self, table: &RouteTable) {
-        let deadline = Instant::now() + self.drain;
-        let left = self.routes.apply(table);
-        self.draining
-            .extend(left.into_iter().map(|backend| Draining {
-                backend,
-                deadline: Some(deadline),
-            }));
-        if let Err(error) = saved::save(&self.saved, table) {
-            tracing::error!(%error, path = %self.saved.display(), "cannot keep the routes on disk");
+    fn end_upkeep(&mut self, done: Result<Done, JoinError>) {
+        self.upkeep = None;
+        let ended = done
+            .map_err(io::Error::other)
+            .and_then(|done| self.saved.finish(done));
+        if let Err(error) = ended {
+            tracing::error!(%error, "cannot look after the routes file");
         }
     }
 
@@ -207,14 +215,19 @@ impl Control {
 
     /// What may sleep, what was woken and what is called for.
     async fn report_sleep(&self, server: &mut Server) -> Result<(), WireError> {
+        let mut subjects = self.routes.take_news();
         let Some(told) = &mut server.told else {
             return Ok(());
         };
+        if std::mem::take(&mut server.knows_nothing) {
+            subjects = told::all_subjects(&self.routes.keeper());
+        }
         let is_draining = |dyno| {
             let mut backends = self.draining.iter().map(|draining| &draining.backend);
             backends.any(|backend| backend.dyno == dyno && backend.in_flight() > 0)
         };
-        for message in told.news(&self.routes.current(), is_draining) {
+        let news = told.news(&self.routes.keeper(), subjects, is_draining);
+        for message in news {
             server.tell(&message).await?;
         }
         Ok(())
@@ -229,7 +242,8 @@ impl Control {
         for Draining { backend, .. } in &self.draining {
             *draining.entry(backend.app).or_default() += backend.in_flight() as u64;
         }
-        match told.activity(&self.routes.current(), &draining) {
+        let activity = told.activity(&self.routes.keeper(), &draining);
+        match activity {
             Some(message) => server.tell(&message).await,
             None => Ok(()),
         }
@@ -237,13 +251,7 @@ impl Control {
 
     /// Every count that changed since it was last told.
     async fn report_draining(&self, server: &mut Server) -> Result<(), WireError> {
-        let table = self.routes.current();
-        let mut counts: HashMap<DynoId, u64> = HashMap::new();
-        for Draining { backend, .. } in &self.draining {
-            if !table.has_dyno(backend.dyno) {
-                *counts.entry(backend.dyno).or_default() += backend.in_flight() as u64;
-            }
-        }
+        let counts = self.draining_counts();
         let drained: Vec<_> = server
             .reported
             .keys()
@@ -260,6 +268,18 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// Requests in flight on dynos outside the table.
+    fn draining_counts(&self) -> HashMap<DynoId, u64> {
+        let keeper = self.routes.keeper();
+        let mut counts: HashMap<DynoId, u64> = HashMap::new();
+        for Draining { backend, .. } in &self.draining {
+            if !keeper.has_dyno_of(backend) {
+                *counts.entry(backend.dyno).or_default() += backend.in_flight() as u64;
+            }
+        }
+        counts
     }
 
     fn cut_overdue(&mut self) {
@@ -286,9 +306,18 @@ impl Server {
     }
 }
 
-async fn next_message(server: &mut Option<Server>) -> Result<Option<ToRouter>, WireError> {
+async fn next_message(
+    server: &mut Option<Server>,
+) -> Result<Option<Result<ToRouter, Misread>>, WireError> {
     match server {
-        Some(server) => server.messages.next().await,
+        Some(server) => Ok(server.messages.next_line().await?.map(entry::read)),
+        None => std::future::pending().await,
+    }
+}
+
+async fn upkeep_done(upkeep: &mut Option<JoinHandle<Done>>) -> Result<Done, JoinError> {
+    match upkeep {
+        Some(upkeep) => upkeep.await,
         None => std::future::pending().await,
     }
 }

@@ -2,26 +2,26 @@
 //!
 //! It must not know how a table is planned nor how a request is routed. Read [`Feed`] first.
 
+mod link;
+mod model;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use api::ids::DynoId;
 use tokio::{
-    io::{AsyncWrite, BufReader},
-    net::UnixStream,
     sync::{broadcast, watch},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
-use crate::wire::{
-    AppState, FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter, WireError, write_message,
-};
+use self::model::Model;
+use crate::wire::{Entry, EntryKey, FromRouter, RouteTable};
 
 /// Without a router for this long, nobody waits for it any more.
 const ROUTER_GRACE: Duration = Duration::from_secs(2);
@@ -29,6 +29,8 @@ const ROUTER_GRACE: Duration = Duration::from_secs(2);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first protocol that speaks of sleep.
 pub(crate) const PROTOCOL_WITH_SLEEP: u32 = 2;
+/// The first that tells the table entry by entry.
+pub(crate) const PROTOCOL_WITH_ENTRIES: u32 = 3;
 /// Notices kept for a receiver that lags behind.
 const NOTICES: usize = 4096;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
@@ -37,7 +39,9 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(1);
 /// A standing connection to the router. Clones share it; it ends with the last one.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    newest: Arc<watch::Sender<Option<Arc<Published>>>>,
+    model: Arc<Mutex<Model>>,
+    /// The model's version.
+    newest: Arc<watch::Sender<u64>>,
     view: watch::Receiver<View>,
     notices: broadcast::Sender<FromRouter>,
     _link: Arc<Link>,
@@ -62,27 +66,24 @@ pub enum Wait {
     NoRouter,
 }
 
-/// A table with the dynos it names.
-#[derive(Debug)]
-struct Published {
-    table: RouteTable,
-    dynos: HashSet<DynoId>,
-}
-
 /// What is known of the router.
 #[derive(Clone, Debug)]
 struct View {
     /// `Err` holds since when no router is connected.
     connected: Result<(), Instant>,
     connections: u64,
-    sent: Option<Arc<Published>>,
-    applied: Option<Arc<Published>>,
+    /// The version last told on this connection, and the one it was said to serve by.
+    sent: Option<u64>,
+    applied: Option<u64>,
+    /// It asks to be told the whole table.
+    is_lost: bool,
     in_flight: HashMap<DynoId, u64>,
     addresses: Option<Addresses>,
 }
 
 /// Where what the router says goes.
 struct Told {
+    model: Arc<Mutex<Model>>,
     view: watch::Sender<View>,
     notices: broadcast::Sender<FromRouter>,
 }
@@ -101,26 +102,30 @@ impl Feed {
     /// Connects to the router's socket, and again for ever when it is not there or goes away. Needs
     /// a tokio runtime around it.
     pub fn connect(socket: PathBuf) -> Self {
-        let (newest, newest_receiver) = watch::channel(None);
+        let model = Arc::default();
+        let (newest, newest_receiver) = watch::channel(0);
         let (view_sender, view) = watch::channel(View {
             connected: Err(Instant::now()),
             connections: 0,
             sent: None,
             applied: None,
+            is_lost: false,
             in_flight: HashMap::new(),
             addresses: None,
         });
         let (notices, _) = broadcast::channel(NOTICES);
         let told = Told {
+            model: Arc::clone(&model),
             view: view_sender,
             notices: notices.clone(),
         };
-        let task = tokio::spawn(keep_connected(socket, newest_receiver, told));
+        let link = link::keep_connected(socket, Arc::clone(&model), newest_receiver, told);
         Self {
+            model,
             newest: Arc::new(newest),
             view,
             notices,
-            _link: Arc::new(Link(task.abort_handle())),
+            _link: Arc::new(Link(tokio::spawn(link).abort_handle())),
         }
     }
 
@@ -130,27 +135,32 @@ impl Feed {
         self.notices.subscribe()
     }
 
-    /// Makes `table` the one the router shall serve by. Returns at once; tables published while
+    /// Makes `table` the one the router shall serve by. Returns at once; versions published while
     /// the router is busy or away are skipped but for the newest. Versions must rise.
     pub fn publish(&self, table: RouteTable) {
-        let dynos = table
-            .apps
-            .iter()
-            .flat_map(|app| &app.backends)
-            .map(|backend| backend.dyno)
-            .collect();
-        self.newest
-            .send_replace(Some(Arc::new(Published { table, dynos })));
+        self.replace(table.version, table.into_entries().collect());
+    }
+
+    /// The same for a table given as its entries.
+    pub fn replace(&self, version: u64, entries: Vec<Entry>) {
+        locked(&self.model).replace(version, entries);
+        self.newest.send_replace(version);
+    }
+
+    /// Changes the table that the router shall serve by; costs what it changes. Returns whether it
+    /// changes anything: else there is no such version.
+    pub fn change(&self, version: u64, set: Vec<Entry>, unset: Vec<EntryKey>) -> bool {
+        let differs = locked(&self.model).alter(version, set, unset);
+        if differs {
+            self.newest.send_replace(version);
+        }
+        differs
     }
 
     /// Waits until the router serves by the table of this version or a newer one. Safe to drop.
     pub async fn wait_applied(&self, version: u64) -> Wait {
-        self.wait(|view| {
-            view.applied
-                .as_ref()
-                .is_some_and(|at| at.table.version >= version)
-        })
-        .await
+        self.wait(|view| view.applied.is_some_and(|applied| applied >= version))
+            .await
     }
 
     /// Waits until no request can reach the dyno and none is in flight on it: the router serves by
@@ -159,20 +169,21 @@ impl Feed {
     /// then this waits, router or not. Safe to drop.
     pub async fn wait_drained(&self, dyno: DynoId) -> Wait {
         let mut newest = self.newest.subscribe();
-        let without = newest
-            .wait_for(|newest| newest.as_ref().is_some_and(|at| !at.dynos.contains(&dyno)))
-            .await
-            .map(|newest| newest.as_ref().map_or(0, |at| at.table.version));
-        debug_assert!(without.is_ok(), "the sender lives in self");
-        let version = without.unwrap_or(0);
+        let version = loop {
+            newest.borrow_and_update();
+            if let Some(version) = locked(&self.model).is_without(dyno) {
+                break version;
+            }
+            let changed = newest.changed().await;
+            debug_assert!(changed.is_ok(), "the sender lives in self");
+        };
         self.wait(|view| view.has_drained(dyno, version)).await
     }
 
     /// Whether [`Feed::wait_drained`] would return at once.
     pub fn is_drained(&self, dyno: DynoId) -> bool {
-        let version = match &*self.newest.borrow() {
-            Some(at) if !at.dynos.contains(&dyno) => at.table.version,
-            _ => return false,
+        let Some(version) = locked(&self.model).is_without(dyno) else {
+            return false;
         };
         let view = self.view.borrow();
         let given_up = view
@@ -234,109 +245,53 @@ impl Feed {
 }
 
 impl View {
-    /// `version` is that of a table without the dyno. An older one without it tells nothing: a
+    fn connected(connections: u64, addresses: Addresses) -> Self {
+        Self {
+            connected: Ok(()),
+            connections,
+            sent: None,
+            applied: None,
+            is_lost: false,
+            in_flight: HashMap::new(),
+            addresses: Some(addresses),
+        }
+    }
+
+    /// The table is without the dyno from `version` on. An older one without it tells nothing: a
     /// table with the dyno may be on its way.
     fn has_drained(&self, dyno: DynoId, version: u64) -> bool {
-        self.applied
-            .as_ref()
-            .is_some_and(|at| at.table.version >= version && !at.dynos.contains(&dyno))
+        self.applied.is_some_and(|applied| applied >= version)
             && !self.in_flight.contains_key(&dyno)
-    }
-}
-
-async fn keep_connected(
-    socket: PathBuf,
-    mut newest: watch::Receiver<Option<Arc<Published>>>,
-    told: Told,
-) {
-    let mut back_off = FIRST_BACK_OFF;
-    while newest.has_changed().is_ok() {
-        match follow(&socket, &mut newest, &told).await {
-            Ok(()) => tracing::info!("the router closed its connection"),
-            Err(error) => tracing::debug!(%error, socket = %socket.display(), "no router"),
-        }
-        if told.view.borrow().connected.is_ok() {
-            back_off = FIRST_BACK_OFF;
-            told.view
-                .send_modify(|view| view.connected = Err(Instant::now()));
-        }
-        sleep(back_off).await;
-        back_off = (back_off * 2).min(LAST_BACK_OFF);
-    }
-}
-
-/// One connection, from greeting to its end.
-async fn follow(
-    socket: &Path,
-    newest: &mut watch::Receiver<Option<Arc<Published>>>,
-    told: &Told,
-) -> Result<(), WireError> {
-    let (reader, writer) = UnixStream::connect(socket).await?.into_split();
-    let mut messages = MessageReader::new(BufReader::new(reader));
-    let hello = timeout(HELLO_TIMEOUT, messages.next())
-        .await
-        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-    let Some(FromRouter::Hello {
-        protocol,
-        http_addr,
-        https_addr,
-        pid,
-        ..
-    }) = hello
-    else {
-        return Ok(());
-    };
-    tracing::info!(pid, protocol, %http_addr, %https_addr, "the router is connected");
-    let connections = told.view.borrow().connections + 1;
-    told.view.send_replace(View {
-        connected: Ok(()),
-        connections,
-        sent: None,
-        applied: None,
-        in_flight: HashMap::new(),
-        addresses: Some(Addresses {
-            http: http_addr,
-            https: https_addr,
-        }),
-    });
-    let heard = async {
-        while let Some(message) = messages.next().await? {
-            told.hear(message);
-        }
-        Ok(())
-    };
-    tokio::select! {
-        heard = heard => heard,
-        sent = send_tables(writer, protocol, newest, &told.view) => sent,
     }
 }
 
 impl Told {
     fn hear(&self, message: FromRouter) {
         self.view.send_modify(|view| hear(view, &message));
-        if matches!(
-            message,
+        match message {
+            FromRouter::Applied { version } => locked(&self.model).is_applied(version),
+            FromRouter::Rejected { key, error } => {
+                tracing::error!(?key, error, "the router cannot use an entry of the routes");
+            }
             FromRouter::Resting { .. }
-                | FromRouter::Woken { .. }
-                | FromRouter::WakeApp { .. }
-                | FromRouter::Activity { .. }
-        ) {
-            // Nobody listening is fine: then nobody puts dynos to sleep either.
-            drop(self.notices.send(message));
+            | FromRouter::Woken { .. }
+            | FromRouter::WakeApp { .. }
+            | FromRouter::Activity { .. } => {
+                // Nobody listening is fine: then nobody puts dynos to sleep either.
+                drop(self.notices.send(message));
+            }
+            FromRouter::Hello { .. }
+            | FromRouter::InFlight { .. }
+            | FromRouter::Drained { .. }
+            | FromRouter::Resync => {}
         }
     }
 }
 
 fn hear(view: &mut View, message: &FromRouter) {
     match *message {
-        FromRouter::Applied { version } => {
-            if view
-                .sent
-                .as_ref()
-                .is_some_and(|sent| sent.table.version == version)
-            {
-                view.applied.clone_from(&view.sent);
-            }
+        FromRouter::Applied { version } if view.sent == Some(version) => {
+            view.applied = Some(version);
         }
         FromRouter::InFlight { dyno, count } => {
             view.in_flight.insert(dyno, count);
@@ -344,7 +299,10 @@ fn hear(view: &mut View, message: &FromRouter) {
         FromRouter::Drained { dyno } => {
             view.in_flight.remove(&dyno);
         }
-        FromRouter::Hello { .. }
+        FromRouter::Resync => view.is_lost = true,
+        FromRouter::Applied { .. }
+        | FromRouter::Hello { .. }
+        | FromRouter::Rejected { .. }
         | FromRouter::Resting { .. }
         | FromRouter::Woken { .. }
         | FromRouter::WakeApp { .. }
@@ -352,56 +310,6 @@ fn hear(view: &mut View, message: &FromRouter) {
     }
 }
 
-/// Sends the newest table whenever the router has taken the one before.
-async fn send_tables(
-    mut writer: impl AsyncWrite + Unpin,
-    protocol: u32,
-    newest: &mut watch::Receiver<Option<Arc<Published>>>,
-    view: &watch::Sender<View>,
-) -> Result<(), WireError> {
-    let mut answers = view.subscribe();
-    let knows_sleep = protocol >= PROTOCOL_WITH_SLEEP;
-    if knows_sleep {
-        let hello = ToRouter::Hello { protocol: PROTOCOL };
-        write_message(&mut writer, &hello).await?;
-    } else {
-        tracing::warn!(
-            protocol,
-            "the router is of an old release: no app can sleep"
-        );
-    }
-    loop {
-        let published = newest.borrow_and_update().clone();
-        if let Some(published) = published {
-            view.send_modify(|view| view.sent = Some(Arc::clone(&published)));
-            let mut table = published.table.clone();
-            if !knows_sleep {
-                forget_sleep(&mut table);
-            }
-            write_message(&mut writer, &ToRouter::Routes(table)).await?;
-            let is_taken = |view: &View| {
-                view.applied
-                    .as_ref()
-                    .is_some_and(|applied| Arc::ptr_eq(applied, &published))
-            };
-            if answers.wait_for(is_taken).await.is_err() {
-                return Ok(());
-            }
-        }
-        if newest.changed().await.is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// Says it in the words of protocol 1.
-fn forget_sleep(table: &mut RouteTable) {
-    for app in &mut table.apps {
-        if app.state == AppState::Asleep {
-            app.state = AppState::Booting;
-        }
-        for backend in &mut app.backends {
-            backend.sleep = None;
-        }
-    }
+fn locked(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
+    model.lock().unwrap_or_else(PoisonError::into_inner)
 }

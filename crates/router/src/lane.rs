@@ -65,9 +65,11 @@ impl Lane {
     /// Everything that goes on beside the requests. Never ends.
     pub(crate) async fn keep_house(&self) {
         let follow_routes = async {
-            let mut changes = self.routes.shared.changes();
-            while changes.changed().await.is_ok() {
-                self.pool.retain(&self.routes.table().serials());
+            let mut leaving = self.routes.leaving();
+            while let Some(serial) = leaving.recv().await {
+                self.pool.forget(serial);
+                // Or the former table would stay in memory until the next request.
+                self.routes.table();
             }
         };
         tokio::join!(

@@ -28,9 +28,10 @@ use crate::{
     feed::Addresses,
     lane::Lane,
     listen::{self, Listeners},
-    saved,
+    saved::{Said, Saved},
     table::Routes,
     tls::Tls,
+    wire::entry::fingerprint,
 };
 
 /// Whether the router shall end.
@@ -113,7 +114,7 @@ impl Router {
             Arc::clone(&routes.certificates),
             (&config.certificate, &config.key),
         )?;
-        load_routes(&routes, &config);
+        let saved = load_routes(&routes, &config);
         let (spool, spool_thread) = access::start_spool(config.spool.clone(), config.clock.clone())
             .map_err(RouterError::Thread)?;
         let (ended_sender, ended) = mpsc::unbounded_channel();
@@ -137,7 +138,7 @@ impl Router {
             stop: router.stop.subscribe(),
         };
         router.start_lanes(&lane, &ended_sender)?;
-        router.start_control(lane, &ended_sender)?;
+        router.start_control(lane, saved, &ended_sender)?;
         Ok(router)
     }
 
@@ -192,6 +193,7 @@ impl Router {
     fn start_control(
         &mut self,
         lane: LaneStart,
+        saved: Saved,
         ended: &mpsc::UnboundedSender<String>,
     ) -> Result<(), RouterError> {
         let LaneStart {
@@ -211,7 +213,7 @@ impl Router {
                 source,
             })?
         };
-        let control = Control::new(routes, self.addresses, &config);
+        let control = Control::new(routes, saved, self.addresses, &config);
         self.spawn("control".to_owned(), ended, move || {
             runtime.block_on(control.run(listener, stop));
         })
@@ -280,19 +282,30 @@ fn raise_file_limit() {
     }
 }
 
-fn load_routes(routes: &Routes, config: &RouterConfig) {
-    match saved::load(&config.routes) {
-        Ok(Some(table)) => {
-            tracing::info!(
-                version = table.version,
-                apps = table.apps.len(),
-                "last known routes"
-            );
-            routes.apply(&table);
+/// The last known routes, served from now on, and the file that they are in.
+fn load_routes(routes: &Routes, config: &RouterConfig) -> Saved {
+    let mut change = Routes::begin(0, true);
+    let told = |said| match said {
+        Said::Set(entry) => {
+            // What is told again by the server is known by what it would be written as.
+            let json = serde_json::to_vec(&entry).unwrap_or_default();
+            routes.set(&mut change, entry, fingerprint(&json));
         }
-        Ok(None) => {}
+        Said::Unset(key) => change.unset(key),
+    };
+    match Saved::open(&config.routes, told) {
+        Ok((saved, version)) => {
+            if version > 0 {
+                change.number(version);
+                routes.commit(change);
+                let apps = routes.keeper().apps().count();
+                tracing::info!(version, apps, "last known routes");
+            }
+            saved
+        }
         Err(error) => {
             tracing::error!(%error, path = %config.routes.display(), "cannot read the last routes");
+            Saved::nowhere(&config.routes)
         }
     }
 }

@@ -1,46 +1,55 @@
-//! The routes as requests see them: one immutable [`Table`], swapped as a whole, whose backends
-//! carry their counters over from table to table.
+//! The routes as requests see them: one immutable [`Table`], swapped as a whole, whose shards are
+//! shared with the table before, and whose backends carry their counters over from table to table.
 //!
-//! It must not know sockets. The order of writes in [`Routes::apply`] and [`Backend::lease`] is
+//! It must not know sockets. The order of writes in [`Routes::commit`] and [`Backend::lease`] is
 //! what makes "drained" and "resting" true: read both together, then [`rest`].
 
 mod activity;
 mod app;
 mod backend;
+mod keeper;
+mod names;
+mod news;
 mod rest;
 mod secure;
 mod waiting;
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
+    collections::HashMap,
+    hash::Hash,
+    ops::Deref,
+    rc::Rc,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use api::{
-    clock::Time,
-    ids::{AppId, DynoId},
-};
+use api::clock::Time;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{mpsc, watch},
     time::Instant,
 };
 
-use self::activity::{Activity, millis};
+use self::{
+    activity::{Activity, millis},
+    keeper::Prepared,
+    news::News,
+};
 pub(crate) use self::{
     app::{App, NoLease},
     backend::{Backend, Lease},
+    keeper::{Change, Keeper},
+    names::Names,
+    news::Subject,
     rest::{Duty, Standing, Wake},
     secure::{Passage, Secure, to_https},
     waiting::Waiting,
 };
 use crate::{
-    certificates::Certificates,
-    wire::{self, AppState, RouteTable},
+    certificates::{Certificates, Shown},
+    wire::{AppRoutes, AppState, Entry, EntryKey},
 };
 
 /// The newest table, shared by all threads.
@@ -52,30 +61,51 @@ pub(crate) struct Routes {
     fast_generation: AtomicU64,
     next_serial: AtomicU64,
     pub(crate) certificates: Arc<Certificates>,
-    /// Told whenever the server may have something to learn: see [`Routes::wait_news`].
-    news: Arc<Notify>,
+    /// What the server may have to learn: see [`Routes::wait_news`].
+    news: Arc<News>,
+    /// The writer's view of the table; no request waits for it.
+    keeper: Mutex<Keeper>,
+    /// Told the serial numbers of backends that left.
+    lanes: Mutex<Vec<mpsc::UnboundedSender<u64>>>,
     started: Instant,
 }
 
 /// Routes by host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     /// 0 until the first table came, from the server or from disk.
     pub(crate) version: u64,
-    hosts: HashMap<String, Arc<App>>,
-    apps: HashMap<AppId, Arc<App>>,
-    /// The backends with a ticket.
-    pub(crate) sleepers: Vec<Arc<Backend>>,
-    /// The apps that are [`AppState::Asleep`].
-    pub(crate) asleep: Vec<Arc<App>>,
-    backends: HashMap<(DynoId, SocketAddr), Arc<Backend>>,
+    apps: Arc<Names<Arc<App>>>,
+}
+
+/// What came of a change.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// No request begins on these after this, and [`Routes::wait_news`] tells when one of theirs
+    /// has ended.
+    pub(crate) left: Vec<Arc<Backend>>,
+    /// The entries that are gone.
+    pub(crate) gone: Vec<EntryKey>,
 }
 
 /// One thread's look at the newest table.
 #[derive(Debug)]
 pub(crate) struct LocalRoutes {
     pub(crate) shared: Arc<Routes>,
-    seen: RefCell<(u64, Arc<Table>)>,
+    /// Counted by this thread alone, so that looking costs no write that others see.
+    seen: RefCell<(u64, Rc<Hold>)>,
+}
+
+/// One thread's hold on a table.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Table>);
+
+impl Deref for Hold {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
 }
 
 impl Routes {
@@ -86,38 +116,97 @@ impl Routes {
             fast_generation: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
             certificates: Arc::default(),
-            news: Arc::new(Notify::new()),
+            news: Arc::default(),
+            keeper: Mutex::default(),
+            lanes: Mutex::default(),
             started: Instant::now(),
         }
     }
 
-    /// Routes by this table from now on. Returns the backends that left: no request begins on one
-    /// after this, and [`Routes::wait_news`] tells when one of theirs has ended.
+    /// A change to be filled and committed. A whole one replaces the table, else it alters it.
+    pub(crate) fn begin(version: u64, is_whole: bool) -> Change {
+        Change::new(version, is_whole)
+    }
+
+    /// Puts an entry into a change. Returns whether it is news; `fingerprint` tells.
+    pub(crate) fn set(&self, change: &mut Change, entry: Entry, fingerprint: u64) -> bool {
+        let keeper = self.keeper();
+        let key = entry.key();
+        if !change.see(&key, fingerprint, &keeper) {
+            return false;
+        }
+        match entry {
+            Entry::App(routes) => {
+                let former = keeper.apps.get(&routes.app);
+                let prepared = self.prepare(routes, fingerprint, former);
+                change.apps.insert(prepared.app.id, Some(prepared));
+            }
+            Entry::Certificate(certificate) => {
+                let id = certificate.id;
+                change
+                    .certificates
+                    .insert(id, Some((fingerprint, certificate)));
+            }
+            Entry::Challenge(challenge) => {
+                let told = Some((fingerprint, challenge));
+                change.challenges.insert(key, told);
+            }
+        }
+        true
+    }
+
+    /// Routes by the changed table from now on.
     ///
-    /// Must not be called on two threads at once.
-    pub(crate) fn apply(&self, table: &RouteTable) -> Vec<Arc<Backend>> {
+    /// Must not be called on two threads at once, nor while another change is being made.
+    pub(crate) fn commit(&self, mut change: Change) -> Committed {
+        let mut keeper = self.keeper();
+        let gone = change.close(&keeper);
+        let mut after = Table::clone(&self.current());
+        after.version = change.version;
         // First: who sees the new routes shall not be shown a former certificate.
-        self.certificates.apply(table);
-        let before = self.current();
-        let after = Arc::new(self.build(table, &before));
-        let left: Vec<_> = before
-            .backends
-            .iter()
-            .filter(|(key, _)| !after.backends.contains_key(key))
-            .map(|(_, backend)| Arc::clone(backend))
-            .collect();
-        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = after;
+        self.show_certificates(&mut keeper, &mut change);
+        let mut left = Vec::new();
+        let mut subjects = Vec::new();
+        if !change.apps.is_empty() {
+            let names = Arc::make_mut(&mut after.apps);
+            for (id, prepared) in change.apps {
+                // Before anybody looks whether a request is in flight on its backends.
+                let app = prepared.map(Prepared::tell);
+                let former = match &app {
+                    Some(app) => keeper.apps.insert(id, Arc::clone(app)),
+                    None => keeper.apps.remove(&id),
+                };
+                take_place(names, former.as_deref(), app.as_ref());
+                subjects_of(former.as_deref(), app.as_deref(), &mut subjects);
+                left.extend(
+                    former
+                        .iter()
+                        .flat_map(|former| former.left_by(app.as_deref())),
+                );
+            }
+        }
+        drop(keeper);
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
         let generation = self.fast_generation.fetch_add(1, Ordering::SeqCst) + 1;
         // Only now: a request that finds its backend retired looks again and finds the new table.
         for backend in &left {
             backend.retire();
         }
         self.generation.send_replace(generation);
-        left
+        self.tell_lanes(&left);
+        for subject in subjects {
+            self.news.tell(subject);
+        }
+        Committed { left, gone }
     }
 
     pub(crate) fn current(&self) -> Arc<Table> {
         Arc::clone(&self.newest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All entries. For the thread that commits changes; no other may wait for it.
+    pub(crate) fn keeper(&self) -> MutexGuard<'_, Keeper> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees every change of the table.
@@ -126,67 +215,89 @@ impl Routes {
     }
 
     /// Returns when a request has ended on a backend outside the table, or the last one on a
-    /// backend with a ticket; when a wake is over; when a request waits for an app that is asleep.
-    /// Safe to drop.
+    /// backend with a ticket; when a wake is over; when a request waits for an app that is asleep;
+    /// when a change concerned any of these. Safe to drop.
     pub(crate) async fn wait_news(&self) {
-        self.news.notified().await;
+        self.news.wait().await;
     }
 
-    fn build(&self, table: &RouteTable, before: &Table) -> Table {
-        let mut after = Table {
-            version: table.version,
-            ..Table::default()
-        };
-        for routes in &table.apps {
-            let app = Arc::new(self.build_app(routes, before));
-            for (live, told) in app.backends.iter().zip(&routes.backends) {
-                after
-                    .backends
-                    .insert((live.dyno, live.address), Arc::clone(live));
-                if told.sleep.is_some() {
-                    after.sleepers.push(Arc::clone(live));
-                }
-            }
-            for host in &routes.hosts {
-                after
-                    .hosts
-                    .insert(host.to_ascii_lowercase(), Arc::clone(&app));
-            }
-            if app.state == AppState::Asleep {
-                after.asleep.push(Arc::clone(&app));
-            }
-            after.apps.insert(routes.app, app);
-        }
-        after
+    /// What that was.
+    pub(crate) fn take_news(&self) -> Vec<Subject> {
+        self.news.take()
     }
 
-    fn build_app(&self, routes: &wire::AppRoutes, before: &Table) -> App {
-        let former = before.apps.get(&routes.app);
+    fn prepare(&self, routes: AppRoutes, fingerprint: u64, former: Option<&Arc<App>>) -> Prepared {
         let activity = former.map_or_else(
             || Arc::new(Activity::new(self.started)),
             |app| Arc::clone(&app.activity),
         );
-        let queue = former.map_or_else(Arc::default, |app| Arc::clone(&app.queue));
-        if former.is_some_and(|app| app.state != AppState::Asleep) {
-            queue.forget_call();
+        let mut backends: Vec<Arc<Backend>> = Vec::with_capacity(routes.backends.len());
+        let mut tickets = Vec::with_capacity(routes.backends.len());
+        for told in routes.backends {
+            let is_it = |at: &&Arc<Backend>| at.dyno == told.dyno && at.address == told.address;
+            if backends.iter().any(|at| is_it(&at)) {
+                continue;
+            }
+            let live = former.and_then(|app| app.backends.iter().find(is_it));
+            let live = live.map_or_else(
+                || Arc::new(Backend::new(routes.app, &told, self, &activity)),
+                Arc::clone,
+            );
+            backends.push(live);
+            tickets.push(told.sleep);
         }
-        let carry_over = |backend: &wire::Backend| {
-            let live = match before.backends.get(&(backend.dyno, backend.address)) {
-                Some(live) => Arc::clone(live),
-                None => Arc::new(Backend::new(routes.app, backend, self, &activity)),
-            };
-            // Before anybody looks whether a request is in flight on it.
-            live.rest.tell(backend.sleep.as_ref());
-            live
-        };
-        App {
+        let app = App {
             id: routes.app,
             state: routes.state,
-            backends: routes.backends.iter().map(carry_over).collect(),
-            may_sleep: routes.backends.iter().any(|at| at.sleep.is_some()),
-            queue,
+            hosts: routes
+                .hosts
+                .iter()
+                .map(|host| Names::<()>::key(host))
+                .collect(),
+            may_sleep: tickets.iter().any(Option::is_some),
+            backends,
+            queue: former.map_or_else(Arc::default, |app| Arc::clone(&app.queue)),
             activity,
             secure: Secure::new(&routes.tls),
+            fingerprint,
+        };
+        Prepared {
+            app,
+            tickets,
+            authority: routes.tls.client_authority,
+        }
+    }
+
+    fn show_certificates(&self, keeper: &mut Keeper, change: &mut Change) {
+        let mut shown = Shown::clone(&self.certificates.shown());
+        let mut differs = false;
+        for (id, told) in change.certificates.drain() {
+            differs = true;
+            shown.set_certificate(id, told.as_ref().map(|(_, certificate)| certificate));
+            keep(&mut keeper.certificates, id, told.as_ref());
+        }
+        for (key, told) in change.challenges.drain() {
+            differs = true;
+            shown.set_answer(&key, told.as_ref().map(|(_, challenge)| challenge));
+            keep(&mut keeper.challenges, key, told.as_ref());
+        }
+        for (id, prepared) in &change.apps {
+            let former = keeper.apps.get(id).map_or(&[][..], |app| &app.hosts);
+            let (hosts, authority) = match prepared {
+                Some(Prepared { app, authority, .. }) => (&app.hosts[..], authority.as_ref()),
+                None => (&[][..], None),
+            };
+            differs |= shown.set_demand(*id, (former, hosts), authority);
+        }
+        if differs {
+            self.certificates.show(shown);
+        }
+    }
+
+    fn tell_lanes(&self, left: &[Arc<Backend>]) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for backend in left {
+            lanes.retain(|lane| lane.send(backend.serial).is_ok());
         }
     }
 
@@ -202,59 +313,112 @@ impl Routes {
     }
 }
 
+impl Prepared {
+    /// Has the tickets told. From now on a request finds them due.
+    fn tell(self) -> Arc<App> {
+        for (backend, ticket) in self.app.backends.iter().zip(&self.tickets) {
+            backend.rest.tell(ticket.as_ref());
+        }
+        Arc::new(self.app)
+    }
+}
+
+/// Has `app` answer on its hosts, and nobody on those that only `former` had.
+fn take_place(names: &mut Names<Arc<App>>, former: Option<&App>, app: Option<&Arc<App>>) {
+    if let Some(former) = former {
+        let kept = app.map_or(&[][..], |app| &app.hosts);
+        for host in former.hosts.iter().filter(|host| !kept.contains(host)) {
+            // Another app may have taken it over.
+            names.remove_if(host, |owner| owner.id == former.id);
+        }
+        if former.state != AppState::Asleep {
+            former.queue.forget_call();
+        }
+    }
+    if let Some(app) = app {
+        for host in &app.hosts {
+            names.insert(Arc::clone(host), Arc::clone(app));
+        }
+    }
+}
+
+/// Notes the fingerprint of what was told under a key, or that it is gone.
+fn keep<K: Eq + Hash, T>(fingerprints: &mut HashMap<K, u64>, key: K, told: Option<&(u64, T)>) {
+    match told {
+        Some((fingerprint, _)) => fingerprints.insert(key, *fingerprint),
+        None => fingerprints.remove(&key),
+    };
+}
+
+/// What the server may have to learn of sleep when one takes the other's place.
+fn subjects_of(former: Option<&App>, app: Option<&App>, subjects: &mut Vec<Subject>) {
+    for app in former.iter().chain(&app) {
+        if app.knows_sleep() {
+            subjects.push(Subject::App(app.id));
+            let dynos = app.backends.iter().map(|at| Subject::Dyno(app.id, at.dyno));
+            subjects.extend(dynos);
+        }
+    }
+}
+
 impl Table {
     /// The app that answers on a host (lower case, without port): the one that names it, else the
     /// one that names all hosts one label below its parent.
     pub(crate) fn find(&self, host: &str) -> Option<&Arc<App>> {
-        if let Some(app) = self.hosts.get(host) {
-            return Some(app);
-        }
-        let (_, parent) = host.split_once('.')?;
-        self.hosts.get(&format!("*.{parent}"))
-    }
-
-    /// The serial numbers of all backends.
-    pub(crate) fn serials(&self) -> HashSet<u64> {
-        self.backends
-            .values()
-            .map(|backend| backend.serial)
-            .collect()
-    }
-
-    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
-        self.apps.values()
-    }
-
-    /// Whether requests may reach the dyno.
-    pub(crate) fn has_dyno(&self, dyno: DynoId) -> bool {
-        self.backends.keys().any(|(named, _)| *named == dyno)
+        self.apps.find(host)
     }
 }
 
 impl LocalRoutes {
     pub(crate) fn new(shared: Arc<Routes>) -> Self {
-        let seen = RefCell::new((0, shared.current()));
+        let seen = RefCell::new((0, Rc::new(Hold(shared.current()))));
         let local = Self { shared, seen };
         local.table();
         local
     }
 
     /// The newest table; costs one atomic read while nothing changes.
-    pub(crate) fn table(&self) -> Arc<Table> {
+    pub(crate) fn table(&self) -> Rc<Hold> {
         let generation = self.shared.fast_generation.load(Ordering::SeqCst);
         let mut seen = self.seen.borrow_mut();
         if seen.0 != generation {
-            *seen = (generation, self.shared.current());
+            *seen = (generation, Rc::new(Hold(self.shared.current())));
         }
-        Arc::clone(&seen.1)
+        Rc::clone(&seen.1)
+    }
+
+    /// The serial numbers of the backends that leave from now on.
+    pub(crate) fn leaving(&self) -> mpsc::UnboundedReceiver<u64> {
+        let (sender, leaving) = mpsc::unbounded_channel();
+        let mut lanes = self.shared.lanes.lock();
+        lanes
+            .as_mut()
+            .unwrap_or_else(|poisoned| poisoned.get_mut())
+            .push(sender);
+        leaving
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::SocketAddr, time::Duration};
+
+    use api::ids::{AppId, DynoId};
 
     use super::*;
+    use crate::wire::{self, RouteTable, entry};
+
+    impl Routes {
+        /// Routes by a whole table from now on.
+        fn apply(&self, table: &RouteTable) -> Vec<Arc<Backend>> {
+            let mut change = Self::begin(table.version, true);
+            for entry in table.clone().into_entries() {
+                let fingerprint = entry::fingerprint(&serde_json::to_vec(&entry).unwrap());
+                self.set(&mut change, entry, fingerprint);
+            }
+            self.commit(change).left
+        }
+    }
 
     fn table(version: u64, ports: &[(DynoId, u16)]) -> RouteTable {
         let backends = ports.iter().map(|(dyno, port)| wire::Backend {
@@ -265,7 +429,7 @@ mod tests {
         });
         RouteTable {
             version,
-            apps: vec![wire::AppRoutes {
+            apps: vec![AppRoutes {
                 app: AppId::from(uuid::Uuid::nil()),
                 name: "example".parse().unwrap(),
                 hosts: vec!["Example.localhost".to_owned()],

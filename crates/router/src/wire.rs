@@ -1,8 +1,10 @@
 //! What server and router say to each other: newline-delimited JSON over a unix socket.
 //!
-//! The router listens and greets first; the server answers with whole tables of routes. Nothing
-//! here decides or performs anything. Read [`RouteTable`] first.
+//! The router listens and greets first; the server answers with the table, entry by entry, then
+//! with each change of it. Nothing here decides or performs anything. Read [`RouteTable`] first,
+//! then [`ToRouter`].
 
+pub(crate) mod entry;
 mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, str::Utf8Error};
@@ -17,16 +19,21 @@ use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
-pub use self::tls::{AppTls, Certificate, Challenge, ClientAuthority, Hsts, PrivateKey};
+pub use self::{
+    entry::{Entry, EntryKey},
+    tls::{AppTls, Certificate, Challenge, ClientAuthority, Hsts, PrivateKey},
+};
 
 /// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2
-/// there is sleep; before, the server said no hello.
-pub const PROTOCOL: u32 = 2;
+/// there is sleep; before, the server said no hello. Since 3 the table comes entry by entry;
+/// before, it came whole.
+pub const PROTOCOL: u32 = 3;
 
-/// The longest message either side accepts, in bytes: far above 100 000 routes.
+/// The longest message either side accepts, in bytes: far above a whole table of 100 000 routes,
+/// as protocols before 3 have it.
 const MESSAGE_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 
-/// Everything the router needs to answer requests, replaced as a whole.
+/// Everything the router needs to answer requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Rises with every table of one server process; a restarted server may start again at 1.
@@ -118,8 +125,31 @@ pub enum ToRouter {
         /// See [`PROTOCOL`].
         protocol: u32,
     },
-    /// Serve by this table from now on.
+    /// Serve by this table from now on. Only to a router that speaks a protocol before 3.
     Routes(RouteTable),
+    /// What follows is a version of the table, up to [`ToRouter::End`].
+    Begin {
+        /// [`RouteTable::version`]
+        version: u64,
+        /// The version that it differs from by what follows: the one that this connection brought
+        /// last, else the router asks for [`FromRouter::Resync`]. Without it, what follows is all.
+        after: Option<u64>,
+    },
+    /// An entry that is new, or takes the place of the one with its key.
+    Set {
+        /// If it is malformed, the router keeps what it had under that key.
+        entry: Entry,
+    },
+    /// An entry that is gone.
+    Unset {
+        /// Its key.
+        key: EntryKey,
+    },
+    /// Serve by this version from now on. Before it nothing of it counts.
+    End {
+        /// [`RouteTable::version`]
+        version: u64,
+    },
 }
 
 /// Router to server.
@@ -145,6 +175,16 @@ pub enum FromRouter {
         /// [`RouteTable::version`]
         version: u64,
     },
+    /// An entry could not be used; what was told under its key before stays. Since protocol 3.
+    Rejected {
+        /// `None` if even that could not be read.
+        key: Option<EntryKey>,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A change came that does not follow what came before: tell the whole table again. Since
+    /// protocol 3.
+    Resync,
     /// A dyno outside the table still serves requests.
     InFlight {
         /// The dyno that left the table.
@@ -267,6 +307,8 @@ pub enum WireError {
 pub struct MessageReader<R> {
     reader: R,
     line: Vec<u8>,
+    /// The line has been handed out.
+    is_complete: bool,
 }
 
 impl<R: AsyncBufRead + Unpin> MessageReader<R> {
@@ -275,29 +317,42 @@ impl<R: AsyncBufRead + Unpin> MessageReader<R> {
         Self {
             reader,
             line: Vec::new(),
+            is_complete: false,
         }
     }
 
     /// The next message; `None` at the end of the stream. Safe to drop: what was read stays.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        match self.next_line().await? {
+            Some(line) => Ok(Some(serde_json::from_slice(line)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The next message as it came, with its line end. Safe to drop, too.
+    pub(crate) async fn next_line(&mut self) -> Result<Option<&[u8]>, WireError> {
+        if self.is_complete {
+            self.line.clear();
+            self.is_complete = false;
+        }
         loop {
             let chunk = self.reader.fill_buf().await?;
             if chunk.is_empty() {
                 return Ok(None);
             }
-            let (taken, complete) = match chunk.iter().position(|byte| *byte == b'\n') {
+            let (taken, is_complete) = match chunk.iter().position(|byte| *byte == b'\n') {
                 Some(end) => (end + 1, true),
                 None => (chunk.len(), false),
             };
-            self.line.extend(chunk.iter().take(taken));
+            self.line
+                .extend_from_slice(chunk.get(..taken).unwrap_or_default());
             self.reader.consume(taken);
             if self.line.len() > MESSAGE_LIMIT_BYTES {
                 return Err(WireError::TooLong);
             }
-            if complete {
-                let message = serde_json::from_slice(&self.line);
-                self.line.clear();
-                return Ok(Some(message?));
+            if is_complete {
+                self.is_complete = true;
+                return Ok(Some(&self.line));
             }
         }
     }

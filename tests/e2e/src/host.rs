@@ -4,7 +4,7 @@
 //! with. Read [`Host`] first.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -104,8 +104,19 @@ impl Host {
 
     /// Whether the router has been told to send requests to this dyno.
     pub fn is_routed(&self, dyno: &str) -> bool {
-        fs::read_to_string(self.data.join("router/routes.json"))
-            .is_ok_and(|routes| routes.contains(dyno))
+        let routes = fs::read_to_string(self.data.join("router/routes.json"));
+        let mut newest: BTreeMap<String, bool> = BTreeMap::new();
+        for line in routes.unwrap_or_default().lines() {
+            let (_sum, json) = line.split_once(' ').unwrap_or_default();
+            let record: Value = serde_json::from_str(json).unwrap_or_default();
+            if let Some(app) = record
+                .pointer("/set/app/app")
+                .or(record.pointer("/unset/app"))
+            {
+                newest.insert(app.to_string(), json.contains(dyno));
+            }
+        }
+        newest.values().any(|names_it| *names_it)
     }
 
     /// Compares the machine with what the platform says that it runs (ids of all dynos on record,

@@ -3,17 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use api::{
-    clock::Time,
-    ids::{AppId, DynoId},
-};
+use api::{clock::Time, ids::DynoId};
 use router::{
     Feed,
-    wire::{AppRoutes, RouteTable},
+    wire::{Entry, EntryKey},
 };
 use store::App;
 
@@ -32,16 +29,16 @@ const FIRST_LOOKS: u32 = 3;
 /// Wait between two such looks.
 const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// The routes as last published.
+/// What decides when routes go out, and as which version; the feed keeps the routes themselves.
 #[derive(Debug)]
 pub(crate) struct RouteBook(Mutex<Book>);
 
 #[derive(Debug)]
 struct Book {
     version: u64,
-    apps: BTreeMap<AppId, AppRoutes>,
-    /// Before the first complete table nothing is published, lest apps vanish from the router.
-    is_complete: bool,
+    /// Before the first complete table nothing is published, lest apps vanish from the router:
+    /// until then, what is known.
+    early: Option<BTreeMap<EntryKey, Entry>>,
 }
 
 impl RouteBook {
@@ -50,43 +47,45 @@ impl RouteBook {
         let version = u64::try_from(now.as_micros()).unwrap_or(1);
         Self(Mutex::new(Book {
             version,
-            apps: BTreeMap::new(),
-            is_complete: false,
+            early: Some(BTreeMap::new()),
         }))
     }
 
-    fn set(&self, routes: AppRoutes, feed: &Feed) {
-        self.change(feed, |apps| {
-            if apps.get(&routes.app) == Some(&routes) {
-                return false;
-            }
-            apps.insert(routes.app, routes);
-            true
-        });
+    /// Publishes an entry of the router's table if it differs from what was published.
+    pub(crate) fn set(&self, entry: Entry, feed: &Feed) {
+        let mut book = self.lock();
+        match &mut book.early {
+            Some(early) => drop(early.insert(entry.key(), entry)),
+            None => book.change(feed, vec![entry], Vec::new()),
+        }
     }
 
-    /// Takes an app's routes out.
-    pub(crate) fn remove(&self, app: AppId, feed: &Feed) {
-        self.change(feed, |apps| apps.remove(&app).is_some());
+    /// Takes an entry out of the router's table.
+    pub(crate) fn remove(&self, key: EntryKey, feed: &Feed) {
+        let mut book = self.lock();
+        match &mut book.early {
+            Some(early) => drop(early.remove(&key)),
+            None => book.change(feed, Vec::new(), vec![key]),
+        }
     }
 
     fn complete(&self, feed: &Feed) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_complete = true;
-        self.change(feed, |_| true);
+        let mut book = self.lock();
+        if let Some(early) = book.early.take() {
+            book.version += 1;
+            feed.replace(book.version, early.into_values().collect());
+        }
     }
 
-    fn change(&self, feed: &Feed, change: impl FnOnce(&mut BTreeMap<AppId, AppRoutes>) -> bool) {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if change(&mut book.apps) && book.is_complete {
-            book.version += 1;
-            feed.publish(RouteTable {
-                version: book.version,
-                apps: book.apps.values().cloned().collect(),
-                ..RouteTable::default()
-            });
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn change(&mut self, feed: &Feed, set: Vec<Entry>, unset: Vec<EntryKey>) {
+        if feed.change(self.version + 1, set, unset) {
+            self.version += 1;
         }
     }
 }
@@ -131,7 +130,7 @@ pub(super) async fn publish(platform: &Platform, app: &App, state: &AppState) ->
     };
     let addresses = addresses(platform, state).await?;
     let routes = routes(&inputs, state, |dyno| addresses.get(&dyno).copied());
-    platform.route_book.set(routes, &platform.feed);
+    platform.route_book.set(Entry::App(routes), &platform.feed);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A router that serves nobody: it takes every table, remembers it and says so.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,7 +9,8 @@ use std::{
 
 use api::ids::{AppId, DynoId};
 use router::wire::{
-    AppRoutes, AppState, FromRouter, MessageReader, PROTOCOL, RouteTable, ToRouter, write_message,
+    AppRoutes, AppState, Entry, EntryKey, FromRouter, MessageReader, PROTOCOL, RouteTable,
+    ToRouter, write_message,
 };
 use tokio::{
     io::BufReader,
@@ -146,13 +147,31 @@ async fn serve(server: UnixStream, memory: Arc<Memory>) -> Option<()> {
     *memory.said.lock().unwrap() = Some(said);
     let mut busy = memory.busy.subscribe();
     let mut reported = BTreeSet::new();
+    let mut apps = BTreeMap::new();
     loop {
         tokio::select! {
             message = messages.next() => {
-                let ToRouter::Routes(table) = message.ok()?? else {
-                    continue;
+                let version = match message.ok()?? {
+                    ToRouter::Begin { after: None, .. } => {
+                        apps.clear();
+                        continue;
+                    }
+                    ToRouter::Set { entry: Entry::App(routes) } => {
+                        apps.insert(routes.app, routes);
+                        continue;
+                    }
+                    ToRouter::Unset { key: EntryKey::App(app) } => {
+                        apps.remove(&app);
+                        continue;
+                    }
+                    ToRouter::End { version } => version,
+                    _ => continue,
                 };
-                let version = table.version;
+                let table = RouteTable {
+                    version,
+                    apps: apps.values().cloned().collect(),
+                    ..RouteTable::default()
+                };
                 let served = table.apps.iter().flat_map(|app| &app.backends);
                 let served: BTreeSet<DynoId> = served.map(|backend| backend.dyno).collect();
                 memory.tables().push(table);

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,8 +15,8 @@ use api::{
 };
 
 use crate::{
-    table::{App, Backend, Standing, Table},
-    wire::{AppActivity, FromRouter},
+    table::{App, Backend, Keeper, Standing, Subject},
+    wire::{AppActivity, AppState, FromRouter},
 };
 
 /// Of one connection.
@@ -42,51 +43,63 @@ impl Told {
         }
     }
 
-    /// What is new of tickets and calls. `is_draining` tells whether a request is in flight on a
-    /// backend of this dyno that has left the table.
+    /// What is new of tickets and calls of `subjects`. `is_draining` tells whether a request is in
+    /// flight on a backend of this dyno that has left the table.
     ///
     /// The caller must be the thread that applies tables: see [`crate::table`].
     pub(super) fn news(
         &mut self,
-        table: &Table,
+        keeper: &Keeper,
+        subjects: Vec<Subject>,
         is_draining: impl Fn(DynoId) -> bool,
     ) -> Vec<FromRouter> {
+        let mut seen = HashSet::new();
         let mut news = Vec::new();
-        let mut tickets = HashMap::with_capacity(table.sleepers.len());
-        for backend in &table.sleepers {
-            let before = self.tickets.get(&backend.dyno).copied();
-            let (now, message) = ticket_news(backend, &is_draining, before);
-            tickets.extend(now.map(|now| (backend.dyno, now)));
-            news.extend(message);
+        for subject in subjects.into_iter().filter(|subject| seen.insert(*subject)) {
+            news.extend(match subject {
+                Subject::Dyno(app, dyno) => self.ticket_news(keeper, (app, dyno), &is_draining),
+                Subject::App(app) => self.call_news(keeper, app),
+            });
         }
-        self.tickets = tickets;
-        let mut calls = HashMap::new();
-        for app in &table.asleep {
-            let Some(call) = app.queue.current_call() else {
-                continue;
-            };
-            calls.insert(app.id, call.number);
-            if self.calls.get(&app.id) != Some(&call.number) {
-                news.push(FromRouter::WakeApp {
-                    app: app.id,
-                    cause: call.cause,
-                });
-            }
-        }
-        self.calls = calls;
         news
+    }
+
+    fn ticket_news(
+        &mut self,
+        keeper: &Keeper,
+        (app, dyno): (AppId, DynoId),
+        is_draining: impl Fn(DynoId) -> bool,
+    ) -> Option<FromRouter> {
+        let before = self.tickets.remove(&dyno);
+        let backend = keeper.app(app)?.backend_of(dyno)?;
+        let (now, message) = ticket_news(backend, is_draining, before);
+        self.tickets.extend(now.map(|now| (dyno, now)));
+        message
+    }
+
+    fn call_news(&mut self, keeper: &Keeper, app: AppId) -> Option<FromRouter> {
+        let before = self.calls.remove(&app);
+        let asleep = keeper
+            .app(app)
+            .filter(|app| app.state == AppState::Asleep)?;
+        let call = asleep.queue.current_call()?;
+        self.calls.insert(app, call.number);
+        (before != Some(call.number)).then_some(FromRouter::WakeApp {
+            app,
+            cause: call.cause,
+        })
     }
 
     /// What the apps had to do since this was last asked. `draining` counts what is in flight on
     /// backends that have left the table.
     pub(super) fn activity(
         &mut self,
-        table: &Table,
+        keeper: &Keeper,
         draining: &HashMap<AppId, u64>,
     ) -> Option<FromRouter> {
         let mut seen = HashSet::new();
         let mut apps = Vec::new();
-        for app in table.apps() {
+        for app in keeper.apps() {
             let Some((last_ms, in_flight)) = look(app, draining) else {
                 continue;
             };
@@ -102,6 +115,20 @@ impl Told {
         self.activity.retain(|app, _| seen.contains(app));
         (!apps.is_empty()).then_some(FromRouter::Activity { apps })
     }
+}
+
+/// Everything that there may be news of, for a server that knows nothing.
+pub(super) fn all_subjects(keeper: &Keeper) -> Vec<Subject> {
+    let of_app = |app: &Arc<App>| {
+        let id = app.id;
+        let dynos = app
+            .sleepers()
+            .iter()
+            .map(move |at| Subject::Dyno(id, at.dyno));
+        let asleep = (app.state == AppState::Asleep).then_some(Subject::App(id));
+        dynos.chain(asleep).collect::<Vec<_>>()
+    };
+    keeper.apps().flat_map(of_app).collect()
 }
 
 /// What the server knows of a backend's ticket from now on, and the message that tells it.

@@ -2,13 +2,7 @@
 //!
 //! The pool goes by a backend's serial number: addresses and names are used again, serials never.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, io, sync::Arc, time::Duration};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -76,11 +70,9 @@ impl Pool {
         }
     }
 
-    /// Drops the connections of all other backends.
-    pub(crate) fn retain(&self, serials: &HashSet<u64>) {
-        self.idle
-            .borrow_mut()
-            .retain(|serial, _| serials.contains(serial));
+    /// Drops the connections of a backend.
+    pub(crate) fn forget(&self, serial: u64) {
+        self.idle.borrow_mut().remove(&serial);
     }
 
     /// Drops what has been idle for too long. Never ends.

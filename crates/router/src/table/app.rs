@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use api::ids::AppId;
+use api::ids::{AppId, DynoId};
 use rand::Rng;
 
 use super::{
     Routes,
     activity::Activity,
     backend::{Backend, Lease},
+    news::Subject,
     secure::Secure,
     waiting::{Queue, Waiting},
 };
@@ -19,12 +20,16 @@ use crate::wire::AppState;
 pub(crate) struct App {
     pub(crate) id: AppId,
     pub(crate) state: AppState,
+    /// As [`super::Names`] keeps them.
+    pub(super) hosts: Box<[Arc<str>]>,
     pub(super) backends: Vec<Arc<Backend>>,
     /// Whether any of the backends has a ticket.
     pub(super) may_sleep: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) secure: Secure,
+    /// Of what was told of it.
+    pub(super) fingerprint: u64,
 }
 
 /// Why no backend could be leased.
@@ -75,8 +80,27 @@ impl App {
     /// Has the server told that a request waits for it, if it is asleep.
     pub(crate) fn call(&self, routes: &Routes, cause: impl FnOnce() -> String) {
         if self.state == AppState::Asleep && self.queue.call(cause) {
-            routes.news.notify_one();
+            routes.news.tell(Subject::App(self.id));
         }
+    }
+
+    /// Its backend of a dyno.
+    pub(crate) fn backend_of(&self, dyno: DynoId) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| backend.dyno == dyno)
+    }
+
+    /// Its backends that have a ticket, or may have had one lately.
+    pub(crate) fn sleepers(&self) -> &[Arc<Backend>] {
+        if self.may_sleep { &self.backends } else { &[] }
+    }
+
+    /// The backends that `next`, which takes its place, does not have.
+    pub(super) fn left_by(&self, next: Option<&Self>) -> impl Iterator<Item = Arc<Backend>> {
+        let stays = move |backend: &&Arc<Backend>| {
+            next.is_some_and(|next| next.backends.iter().any(|at| Arc::ptr_eq(at, backend)))
+        };
+        let left = self.backends.iter().filter(move |backend| !stays(backend));
+        left.map(Arc::clone)
     }
 
     /// Requests and upgraded connections in flight on its backends, and requests that wait.

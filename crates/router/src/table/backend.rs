@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,11 +13,12 @@ use api::{
     ids::{AppId, DynoId},
     names::DynoName,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{
     Routes,
     activity::{Activity, millis},
+    news::{News, Subject},
     rest::Rest,
 };
 use crate::wire;
@@ -36,9 +37,11 @@ pub(crate) struct Backend {
     is_retired: AtomicBool,
     /// Milliseconds after [`Routes::started`].
     quarantined_until: AtomicU64,
-    cut: watch::Sender<bool>,
+    is_cut: AtomicBool,
+    /// Made when first needed, since most backends are idle.
+    cut: OnceLock<Arc<Notify>>,
     activity: Arc<Activity>,
-    news: Arc<Notify>,
+    news: Arc<News>,
 }
 
 /// A request in flight on a backend; it ends when this is dropped.
@@ -62,7 +65,8 @@ impl Backend {
             in_flight: AtomicUsize::new(0),
             is_retired: AtomicBool::new(false),
             quarantined_until: AtomicU64::new(0),
-            cut: watch::Sender::new(false),
+            is_cut: AtomicBool::new(false),
+            cut: OnceLock::new(),
             activity: Arc::clone(activity),
             news: Arc::clone(&routes.news),
         }
@@ -81,22 +85,29 @@ impl Backend {
 
     /// Ends whatever is still in flight.
     pub(crate) fn cut(&self) {
-        self.cut.send_replace(true);
+        self.is_cut.store(true, Ordering::SeqCst);
+        self.cut_notify().notify_waiters();
     }
 
     /// Whether that has happened.
     pub(crate) fn is_cut(&self) -> bool {
-        *self.cut.borrow()
+        self.is_cut.load(Ordering::SeqCst)
     }
 
     /// Returns when [`Backend::cut`] is called. Safe to drop.
-    pub(crate) fn wait_cut(&self) -> impl Future<Output = ()> + 'static {
-        let mut cut = self.cut.subscribe();
+    pub(crate) fn wait_cut(self: &Arc<Self>) -> impl Future<Output = ()> + 'static {
+        let (backend, cut) = (Arc::clone(self), self.cut_notify());
         async move {
-            if cut.wait_for(|is_cut| *is_cut).await.is_err() {
-                std::future::pending::<()>().await;
+            // Listen first, then look: either we see that it is cut, or whoever cuts it wakes us.
+            let told = cut.notified();
+            if !backend.is_cut() {
+                told.await;
             }
         }
+    }
+
+    fn cut_notify(&self) -> Arc<Notify> {
+        Arc::clone(self.cut.get_or_init(Arc::default))
     }
 
     /// Whether it has left the table.
@@ -114,7 +125,7 @@ impl Backend {
 
     /// The server may want to know what became of it.
     pub(super) fn tell_news(&self) {
-        self.news.notify_one();
+        self.news.tell(Subject::Dyno(self.app, self.dyno));
     }
 
     /// Counts a request in, unless the backend has left the table.

@@ -99,8 +99,9 @@ async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
     let (reader, mut writer) = stream.into_split();
     let mut messages = MessageReader::new(BufReader::new(reader));
     let address = ([127, 0, 0, 1], 9).into();
+    // One of the release before, which takes whole tables.
     let hello = FromRouter::Hello {
-        protocol: PROTOCOL,
+        protocol: 2,
         version: 0,
         http_addr: address,
         https_addr: address,

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod control;
+mod entries;
 mod failures;
 mod forwarding;
 mod https;
