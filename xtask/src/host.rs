@@ -87,6 +87,21 @@ const TEST: &[Package] = &[
         sign: Sign::Program("openssl"),
         why: "the tests of our CA",
     },
+    Package {
+        name: "python3",
+        sign: Sign::Program("python3"),
+        why: "a dyno in the smuggling suite",
+    },
+    Package {
+        name: "nginx",
+        sign: Sign::Program("nginx"),
+        why: "a dyno in the smuggling suite",
+    },
+    Package {
+        name: "haproxy",
+        sign: Sign::Program("haproxy"),
+        why: "a dyno in the smuggling suite",
+    },
 ];
 
 const CRUN: &[Package] = &[Package {
