@@ -31,6 +31,7 @@ mod usage;
 pub use crate::{
     engine::{LocalEngine, LocalEngineConfig},
     handed_in::is_handed_in,
+    seccomp::oci as oci_seccomp,
     usage::{Charge, Charged},
 };
 

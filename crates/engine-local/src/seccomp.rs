@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, ffi::c_long};
 use libc::{
     BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, ENOSYS, EPERM,
 };
+use serde_json::json;
 
 /// Offsets in `struct seccomp_data` (linux/seccomp.h).
 const OFFSET_NUMBER: u32 = 0;
@@ -58,12 +59,15 @@ const NETLINK_ROUTE: u32 = 0;
 /// Linux, with and without address space randomisation or 32-bit names; and the question.
 const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
+/// A call's name, with `SYS_` before it, and its number.
+type Call = (&'static str, c_long);
+
 macro_rules! calls {
-    ($($name:ident)*) => { &[$(libc::$name),*] };
+    ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
 }
 
 #[rustfmt::skip]
-const ALLOWED: &[c_long] = calls![
+const ALLOWED: &[Call] = calls![
     SYS_accept SYS_accept4 SYS_adjtimex SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir
     SYS_clock_adjtime SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_close
     SYS_close_range SYS_connect SYS_copy_file_range SYS_dup SYS_dup3 SYS_epoll_create1
@@ -110,7 +114,7 @@ const ALLOWED: &[c_long] = calls![
 /// Calls that only this architecture has.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
-const ALLOWED_HERE: &[c_long] = calls![
+const ALLOWED_HERE: &[Call] = calls![
     SYS_access SYS_alarm SYS_arch_prctl SYS_chmod SYS_chown SYS_creat SYS_dup2 SYS_epoll_create
     SYS_epoll_ctl_old SYS_epoll_wait SYS_epoll_wait_old SYS_eventfd SYS_fork SYS_futimesat
     SYS_get_thread_area SYS_getdents SYS_getpgrp SYS_inotify_init SYS_lchown SYS_link SYS_lstat
@@ -119,16 +123,25 @@ const ALLOWED_HERE: &[c_long] = calls![
     SYS_utime SYS_utimes SYS_vfork
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const ALLOWED_HERE: &[c_long] = &[];
+const ALLOWED_HERE: &[Call] = &[];
 
-/// Calls without a name in the `libc` crate; numbers are the same everywhere: `cachestat`,
-/// `map_shadow_stack`, `futex_wake`, `futex_wait`, `futex_requeue`.
-const ALLOWED_BY_NUMBER: &[c_long] = &[451, 453, 454, 455, 456];
+/// Calls without a name in the `libc` crate; numbers are the same everywhere.
+const ALLOWED_BY_NUMBER: &[Call] = &[
+    ("SYS_cachestat", 451),
+    ("SYS_map_shadow_stack", 453),
+    ("SYS_futex_wake", 454),
+    ("SYS_futex_wait", 455),
+    ("SYS_futex_requeue", 456),
+];
+
+fn allowed() -> impl Iterator<Item = &'static Call> {
+    ALLOWED.iter().chain(ALLOWED_HERE).chain(ALLOWED_BY_NUMBER)
+}
 
 /// The filter, packed as `shim::start::StartRequest::seccomp` wants it.
 pub(crate) fn filter() -> Vec<u64> {
     let mut verdicts = BTreeMap::new();
-    for call in ALLOWED.iter().chain(ALLOWED_HERE).chain(ALLOWED_BY_NUMBER) {
+    for (_, call) in allowed() {
         verdicts.insert(number(*call), Verdict::Return(ALLOW));
     }
     verdicts.insert(number(libc::SYS_clone), Verdict::WithoutNamespaces);
@@ -147,6 +160,38 @@ pub(crate) fn filter() -> Vec<u64> {
     ];
     program.extend(tree(&segments(&verdicts)));
     program
+}
+
+/// The same rules as an OCI runtime's configuration has them (`linux.seccomp`), for comparison with
+/// such a runtime. What is newer than the list is refused there as not permitted, not as unknown:
+/// the format cannot tell them apart.
+pub fn oci() -> serde_json::Value {
+    let names: Vec<&str> = allowed()
+        .map(|(name, _)| name.trim_start_matches("SYS_"))
+        .collect();
+    let equal =
+        |index: u32, value: u32| json!({"index": index, "value": value, "op": "SCMP_CMP_EQ"});
+    let allow = |name: &str, args: Vec<serde_json::Value>| json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": args});
+    let no_namespaces = json!({
+        "index": 0, "value": NAMESPACE_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ",
+    });
+    let mut calls = vec![
+        json!({"names": names, "action": "SCMP_ACT_ALLOW"}),
+        json!({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS}),
+        allow("clone", vec![no_namespaces]),
+        allow("socket", vec![equal(0, NETLINK), equal(2, NETLINK_ROUTE)]),
+    ];
+    calls.extend(
+        FAMILIES
+            .iter()
+            .map(|family| allow("socket", vec![equal(0, *family)])),
+    );
+    calls.extend(
+        PERSONALITIES
+            .iter()
+            .map(|value| allow("personality", vec![equal(0, *value)])),
+    );
+    json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": EPERM, "syscalls": calls})
 }
 
 fn number(call: c_long) -> u32 {
@@ -283,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_apps_need_is_allowed() {
-        for call in ALLOWED.iter().chain(ALLOWED_HERE).chain(ALLOWED_BY_NUMBER) {
+        for (_, call) in allowed() {
             check(*call, 0, ALLOW);
         }
         check(libc::SYS_clone, libc::CLONE_THREAD.cast_unsigned(), ALLOW);
@@ -326,6 +371,16 @@ mod tests {
         check(0x4000_0000, 0, refuse(ENOSYS));
         let foreign = run(&filter(), ARCHITECTURE ^ 1, number(libc::SYS_read), 0);
         assert_eq!(foreign, refuse(ENOSYS));
+    }
+
+    #[test]
+    fn an_oci_runtime_is_given_the_same_rules() {
+        let rules = oci();
+        let calls = rules["syscalls"].as_array().unwrap();
+        let names = calls[0]["names"].as_array().unwrap();
+        assert_eq!(names.len(), allowed().count());
+        assert!(names.contains(&json!("execve")) && !names.contains(&json!("clone")));
+        assert_eq!(calls.len(), 4 + FAMILIES.len() + PERSONALITIES.len());
     }
 
     #[test]

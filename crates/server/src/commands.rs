@@ -73,6 +73,9 @@ enum Command {
     /// Measure the engine: what many idle dynos cost
     #[command(name = "bench:density", hide = true)]
     BenchDensity(bench_density::Arguments),
+    /// Print the rules for system calls as an OCI runtime's configuration has them
+    #[command(name = "bench:oci-seccomp", hide = true)]
+    BenchOciSeccomp,
 }
 
 #[derive(Debug, clap::Args)]
@@ -185,6 +188,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),
         Command::BenchDensity(arguments) => bench_density::run(&arguments),
+        Command::BenchOciSeccomp => {
+            say(engine_local::oci_seccomp());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! program started by fork/exec, by `crun` and by `docker run`.
 //!
 //! All take turns, round by round, so that whatever else the machine does hits all alike. crun is
-//! confined as a dyno is, in a network made beforehand; Docker as it does by itself, by a warm daemon
+//! confined as a dyno is, in a network made beforehand, and once more with less; Docker as it does by itself, by a warm daemon
 //! that makes no firewall rules. A peer that cannot run here is left out, with the reason.
 
 mod crun;
@@ -18,7 +18,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub(crate) use self::crun::{DRIVE as DRIVE_CRUN, drive as drive_crun};
-use self::{crun::Crun, docker::Docker, dyno::Dynos};
+use self::{
+    crun::{Confinement, Crun},
+    docker::Docker,
+    dyno::Dynos,
+};
 use super::{
     samples::{Series, figure, ratio, report},
     server,
@@ -53,15 +57,18 @@ pub(crate) fn run(profile: &str) -> Result<()> {
     let mut bare = Bare {
         program: program.clone(),
     };
-    let mut crun = present("crun", Crun::open(&program));
+    let crun_as = |confinement| present("crun", Crun::open(profile, &program, confinement));
+    let mut crun = crun_as(Confinement::Dyno);
+    let mut crun_bare = crun_as(Confinement::Bare);
     let mut docker = present("docker", Docker::open(&program));
-    let mut times = [const { Vec::new() }; 4];
+    let mut times = [const { Vec::new() }; 5];
     out::step(format_args!("{ROUNDS} rounds"));
     for round in 0..WARM_UP + ROUNDS {
-        let starters: [(&str, Option<&mut dyn Starter>); 4] = [
+        let starters: [(&str, Option<&mut dyn Starter>); 5] = [
             ("fork_exec", Some(&mut bare)),
             ("dyno", Some(&mut dynos)),
             ("crun", crun.as_mut().map(|crun| crun as &mut dyn Starter)),
+            ("crun_bare", crun_bare.as_mut().map(|crun| crun as _)),
             ("docker_run", docker.as_mut().map(|docker| docker as _)),
         ];
         for ((name, starter), times) in starters.into_iter().zip(&mut times) {
@@ -72,7 +79,7 @@ pub(crate) fn run(profile: &str) -> Result<()> {
             }
         }
     }
-    let names = ["fork_exec", "dyno", "crun", "docker_run"];
+    let names = ["fork_exec", "dyno", "crun", "crun_bare", "docker_run"];
     let series: Vec<Series> = names
         .into_iter()
         .zip(times)
@@ -88,11 +95,12 @@ fn tell(series: &[Series], phases: &[(String, f64)]) -> Result<()> {
         let name = format!("dyno-start.{}_p90", one.name());
         figure(&name, one.quantile(0.9) * 1e3, "ms");
     }
-    let [bare, dyno, crun, docker] = series else {
-        bail!("four ways were measured");
+    let [bare, dyno, crun, crun_bare, docker] = series else {
+        bail!("five ways were measured");
     };
     ratio("dyno_start_vs_exec", dyno, bare);
     ratio("dyno_start_vs_crun", dyno, crun);
+    ratio("dyno_start_vs_crun_bare", dyno, crun_bare);
     ratio("dyno_start_vs_docker", dyno, docker);
     if !phases.is_empty() {
         out::say("\nwhat a dyno's start is made of, median:");
