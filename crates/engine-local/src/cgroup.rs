@@ -219,6 +219,12 @@ impl Cgroups {
         self.0.views(dyno)
     }
 
+    /// Where every dyno sees that.
+    pub(crate) fn view_places(&self) -> Vec<PathBuf> {
+        let views = self.views(SHIMS).into_iter();
+        views.map(|view| view.target).collect()
+    }
+
     /// What a dyno uses; zeros where that is unknown.
     pub(crate) fn usage(&self, dyno: &str) -> Usage {
         self.0.usage(dyno)

@@ -31,9 +31,13 @@ use crate::{
     cgroup::{self, Cgroups},
     control, disk,
     dyno::Dyno,
+    fixtures::Fixtures,
     handed_in::HandedIn,
+    nest::Nest,
     network::{self, Network, NetworkConfig},
-    probe, seccomp, shim_program,
+    probe,
+    ready::Ready,
+    seccomp, shim_program,
     sleep::{self, Wakers},
     slot::Slot,
     sockets,
@@ -81,7 +85,10 @@ pub struct LocalEngine(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) dynos_directory: PathBuf,
     pub(crate) cache: PathBuf,
-    pub(crate) shim: PathBuf,
+    pub(crate) nest: Nest,
+    pub(crate) ready: Ready,
+    /// None in single-tenant mode, where only the host has devices.
+    pub(crate) fixtures: Option<Fixtures>,
     pub(crate) clock: Clock,
     pub(crate) handed_in: HandedIn,
     pub(crate) slot: Slot,
@@ -147,10 +154,17 @@ impl LocalEngine {
         } else {
             Some(Network::open(slot.clone(), config.network).await?)
         };
+        let fixtures = if is_alone {
+            None
+        } else {
+            Some(make_fixtures(&run, &cgroups).map_err(host("make what dynos are shown"))?)
+        };
         let inner = Inner {
             dynos_directory,
             cache: config.cache,
-            shim,
+            ready: Ready::open(run.join("ready")).map_err(host("make the directory of dynos"))?,
+            nest: Nest::new(shim, run, cgroups.shims()),
+            fixtures,
             clock: config.clock,
             handed_in,
             slot,
@@ -162,6 +176,7 @@ impl LocalEngine {
             dynos: Mutex::default(),
         };
         inner.adopt().await?;
+        inner.prepare().await;
         let inner = Arc::new(inner);
         tokio::spawn(disk::watch(Arc::downgrade(&inner)));
         Ok(Arc::new(Self(inner)))
@@ -180,6 +195,18 @@ impl LocalEngine {
         for id in dynos {
             self.remove(id).await?;
         }
+        self.0
+            .nest
+            .end()
+            .await
+            .map_err(|source| EngineError::Host {
+                step: "end the nest of shims",
+                source,
+            })?;
+        self.0.ready.clear().map_err(|source| EngineError::Host {
+            step: "remove directories for dynos",
+            source,
+        })?;
         let Some(network) = &self.0.network else {
             return Ok(());
         };
@@ -271,6 +298,26 @@ impl Inner {
         started.map(drop)
     }
 
+    /// Makes ready for the first start; which tries again, and tells, if that is not possible.
+    async fn prepare(&self) {
+        if let Err(error) = self.nest.prepare().await {
+            tracing::warn!(%error, "the shim does not run");
+        }
+        if let Err(error) = self.ready.refill() {
+            tracing::warn!(%error, "no directory can be made beforehand");
+        }
+    }
+
+    /// Makes ready for the next start.
+    fn refill(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = inner.ready.refill() {
+                tracing::warn!(%error, "no directory can be made beforehand");
+            }
+        });
+    }
+
     async fn forget(&self, dyno: Arc<Dyno>) -> Result<(), EngineError> {
         let id = dyno.notes.id;
         if let Some(work) = &dyno.capture_work
@@ -295,7 +342,12 @@ impl Engine for LocalEngine {
         self.0.reserve(spec.id)?;
         let inner = Arc::clone(&self.0);
         // On its own, so that a caller who goes away does not leave half a dyno.
-        finish(async move { inner.start_reserved(spec).await }).await
+        finish(async move {
+            let started = inner.start_reserved(spec).await;
+            inner.refill();
+            started
+        })
+        .await
     }
 
     async fn list(&self) -> Result<Vec<DynoReport>, EngineError> {
@@ -504,4 +556,13 @@ fn make_private(directory: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
+}
+
+fn make_fixtures(run: &Path, cgroups: &Cgroups) -> io::Result<Fixtures> {
+    let parent = run.join("fixtures");
+    make_private(&parent)?;
+    let places = cgroups.view_places();
+    let fixtures = Fixtures::new(&parent.canonicalize()?, places.iter().map(PathBuf::as_path));
+    fixtures.make()?;
+    Ok(fixtures)
 }

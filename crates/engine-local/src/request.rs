@@ -8,7 +8,8 @@ use shim::start::{
 };
 
 use crate::{
-    alone::OwnStack, cgroup::View, dyno::Notes, handed_in::HandedIn, network::DynoNetwork,
+    alone::OwnStack, cgroup::View, dyno::Notes, fixtures::Fixtures, handed_in::HandedIn,
+    network::DynoNetwork,
 };
 
 /// When the host runs out of memory, dynos go before the platform, builds before dynos.
@@ -29,6 +30,7 @@ pub(crate) struct Surroundings<'start> {
     pub(crate) views: Vec<View>,
     pub(crate) handed_in: &'start HandedIn,
     pub(crate) seccomp: &'start [u64],
+    pub(crate) fixtures: Option<&'start Fixtures>,
     /// What it took to get them ready.
     pub(crate) phases: Vec<StartPhase>,
 }
@@ -61,6 +63,7 @@ pub(crate) fn request(
         root: Root {
             stack: around.stack.root.clone(),
             is_host: around.stack.is_host,
+            fixtures: around.fixtures.map(|fixtures| fixtures.path.clone()),
             etc: around.handed_in.etc(
                 &around.stack.root,
                 &spec.name,

@@ -1,17 +1,14 @@
 //! Starting a dyno: its directory, cgroup and network, then its shim.
 
 use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::DirBuilderExt,
+    fs, io,
     path::{Path, PathBuf},
-    process::Stdio,
     sync::Arc,
 };
 
 use engine::{DynoSpec, EngineError, StartPhase};
-use shim::start::{Identity, StartAnswer, StartRequest, Step};
-use tokio::{io::AsyncWriteExt, process::Command, time::Instant};
+use shim::start::{Identity, StartAnswer, Step};
+use tokio::time::Instant;
 
 use crate::{
     LAYER_OWNER,
@@ -73,10 +70,7 @@ impl Inner {
         let begun = Instant::now();
         let directory = self.directory_of(spec.id);
         let leaf = spec.id.to_string();
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .at("make its directory")?;
+        self.ready.take(&directory).at("make its directory")?;
         self.cgroups
             .create(&leaf, &spec.limits, spec.kind)
             .at("make its cgroup")?;
@@ -92,15 +86,17 @@ impl Inner {
             views: self.cgroups.views(&leaf),
             handed_in: &self.handed_in,
             seccomp: &self.seccomp,
+            fixtures: self.fixtures.as_ref(),
             phases: vec![taken, made],
         };
         let request = request(spec, around)
             .map_err(io::Error::from)
             .at("describe it")?;
-        match run_shim(&self.shim, &request)
-            .await
-            .at(Step::Shim.describe())?
-        {
+        if let Some(fixtures) = &self.fixtures {
+            fixtures.make().at(Step::SystemMounts.describe())?;
+        }
+        let request = request.encode().at("describe it")?;
+        match self.nest.ask(&request).await.at(Step::Shim.describe())? {
             StartAnswer::Started => {}
             StartAnswer::Failed { step, errno } => {
                 let source = io::Error::from_raw_os_error(errno);
@@ -168,22 +164,3 @@ fn condemned(directory: &Path) -> PathBuf {
 
 /// How such names begin.
 pub(crate) const CONDEMNED: &str = ".removed-";
-
-/// Gives the request to a new shim and waits for its answer.
-async fn run_shim(program: &Path, request: &StartRequest) -> io::Result<StartAnswer> {
-    let bytes = request.encode()?;
-    let mut child = Command::new(program)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A shim that refuses early closes the pipe; its answer says why.
-        drop(stdin.write_all(&bytes).await);
-    }
-    let output = child.wait_with_output().await?;
-    let no_answer = |_| io::Error::other("it ended without an answer");
-    serde_json::from_slice(&output.stdout).map_err(no_answer)
-}

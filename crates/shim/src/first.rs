@@ -18,7 +18,7 @@ use shim::start::{DYNO_ID, StartRequest, Step};
 
 use crate::{
     failure::{At, Failure},
-    mounts,
+    ids, mounts,
     stdio::Inner,
     sys::{self, Fork},
     trace::Trace,
@@ -106,10 +106,10 @@ pub(crate) fn fail(failure: &Failure, report: OwnedFd) -> ! {
 }
 
 /// What the shim has done already where it has the power: ids and mounts.
-fn assemble(request: &StartRequest, ids: (u32, u32), trace: &mut Trace) -> Result<(), Failure> {
+fn assemble(request: &StartRequest, own: (u32, u32), trace: &mut Trace) -> Result<(), Failure> {
     // The kernel shows a process that nobody may look into as root's, also to itself.
     sys::process_option(libc::PR_SET_DUMPABLE, 1).at(Step::Identity)?;
-    mounts::map_own(ids).at(Step::Identity)?;
+    ids::map_own(own).at(Step::Identity)?;
     let score = request.rank.oom_score.to_string();
     std::fs::write("/proc/self/oom_score_adj", score).at(Step::Privileges)?;
     mounts::make_private().at(Step::Namespaces)?;
@@ -147,19 +147,17 @@ fn confine(request: &StartRequest, tasks: &[File], trace: &mut Trace) -> Result<
 
 /// Mounts `/proc` while the host's own is still in sight, which the kernel asks for.
 fn mount_proc(proc: &Path, null: &Path) -> io::Result<()> {
+    // That it is missing must not look like that there is nothing to hide.
+    std::fs::metadata(null)?;
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     sys::mount("proc", proc, "proc", flags, "")?;
     for name in MASKED_FILES {
-        let path = proc.join(name);
-        if path.exists() {
-            bind(null, &path)?;
-        }
+        if_there(bind(null, &proc.join(name)))?;
     }
     mask_directories(proc, flags | libc::MS_RDONLY)?;
     for name in READ_ONLY {
         let path = proc.join(name);
-        if path.exists() {
-            bind(&path, &path)?;
+        if if_there(bind(&path, &path))? {
             let flags = flags | libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
             sys::mount("", &path, "", flags, "")?;
         }
@@ -169,13 +167,31 @@ fn mount_proc(proc: &Path, null: &Path) -> io::Result<()> {
 
 /// All with the same empty directory, because each file system costs the dyno memory.
 fn mask_directories(proc: &Path, flags: libc::c_ulong) -> io::Result<()> {
-    let paths = MASKED_DIRECTORIES.map(|name| proc.join(name));
-    let mut paths = paths.iter().filter(|path| path.exists());
-    let Some(first) = paths.next() else {
-        return Ok(());
-    };
-    sys::mount("tmpfs", first, "tmpfs", flags, "size=0,nr_inodes=1")?;
-    paths.try_for_each(|path| bind(first, path))
+    let mut empty: Option<PathBuf> = None;
+    for name in MASKED_DIRECTORIES {
+        let path = proc.join(name);
+        if let Some(empty) = &empty {
+            if_there(bind(empty, &path))?;
+        } else if if_there(sys::mount(
+            "tmpfs",
+            &path,
+            "tmpfs",
+            flags,
+            "size=0,nr_inodes=1",
+        ))? {
+            empty = Some(path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether it was done; what the kernel does not have needs no mask.
+fn if_there(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn bind(source: &Path, target: &Path) -> io::Result<()> {

@@ -19,7 +19,7 @@ use shim::{
 use crate::{
     failure::{At, Failure, pipe},
     first::{self, Tools},
-    mounts,
+    ids, mounts,
     stdio::{self, Outer},
     sys::{self, Fork},
     trace::Trace,
@@ -86,6 +86,10 @@ pub(crate) fn launch(
 ) -> Result<Launched, Failure> {
     let home = Namespaces::remember().at(Step::Namespaces)?;
     let born = give_birth(request, &mut trace);
+    // It finishes its confinement while this process finds back.
+    let released = born
+        .as_ref()
+        .map_or(Ok(()), |(newborn, _)| newborn.release(request, &mut trace));
     let returned = if request.identity.is_own() {
         Ok(())
     } else {
@@ -93,8 +97,9 @@ pub(crate) fn launch(
     };
     let (newborn, outer) = born?;
     let started_at_micros = sys::wall_micros();
-    let started = returned
-        .and_then(|()| newborn.release(request, &mut trace))
+    let started = released
+        .and(returned)
+        .and_then(|()| newborn.await_program(&mut trace))
         .and_then(|()| {
             let state = state(request, newborn.process, started_at_micros);
             let state = State {
@@ -147,7 +152,7 @@ fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Out
     let (status, status_writer) = pipe().at(Step::Stdio)?;
     trace.mark(Step::Stdio);
     // Before there is a user namespace that does not know them.
-    let ids = (sys::user_id(), sys::group_id());
+    let own = (sys::user_id(), sys::group_id());
     let forked = joining.clone(namespaces).at(Step::Namespaces)?;
     let Joining { tasks, .. } = joining;
     let tools = Tools {
@@ -156,7 +161,7 @@ fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Out
         go: go_reader,
         report: report_writer,
         status: status_writer,
-        ids,
+        ids: own,
     };
     let (process, pidfd) = match forked {
         Fork::Child => first::run(request, tools),
@@ -217,11 +222,11 @@ struct Newborn {
 }
 
 impl Newborn {
-    /// Gives the process its ids, lets it go, and waits until the program runs.
+    /// Gives the process its ids and lets it go.
     fn release(&self, request: &StartRequest, trace: &mut Trace) -> Result<(), Failure> {
         if !request.identity.is_own() {
             let process = PathBuf::from(format!("/proc/{}", self.process));
-            mounts::write_maps(&process, &mounts::dyno_map(request.identity)).at(Step::Identity)?;
+            ids::write_maps(&process, &ids::dyno_map(request.identity)).at(Step::Identity)?;
             let score = request.rank.oom_score.to_string();
             fs::write(process.join("oom_score_adj"), score).at(Step::Privileges)?;
             trace.mark(Step::Identity);
@@ -229,7 +234,11 @@ impl Newborn {
         self.go
             .try_clone()
             .and_then(|go| File::from(go).write_all(&[1]))
-            .at(Step::Namespaces)?;
+            .at(Step::Namespaces)
+    }
+
+    /// Waits until the program runs.
+    fn await_program(&self, trace: &mut Trace) -> Result<(), Failure> {
         let report = self.report.try_clone().at(Step::Shim)?;
         trace.include(&Failure::receive(File::from(report))?);
         trace.mark(Step::Command);

@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod files;
+pub mod fixtures;
 pub mod spool;
 pub mod start;
 pub mod trials;

@@ -10,12 +10,12 @@ use shim::spool::MAX_TEXT_BYTES;
 
 use crate::{log::Log, sys};
 
-/// How much is read at once.
-const READ_BYTES: usize = 16 << 10;
+/// How much is read at once: as much memory stays with every shim.
+const READ_BYTES: usize = 4 << 10;
 /// How often that is at most while lines are dropped, before the pause. Together they make some
-/// 13 MB a second: enough to keep no program waiting that does not mean to flood the log, and
+/// 12 MB a second: enough to keep no program waiting that does not mean to flood the log, and
 /// little enough that one which does costs no more than a hundredth of a processor.
-const FLOOD_READS: usize = 4;
+const FLOOD_READS: usize = 15;
 /// The pause.
 const FLOOD_PAUSE_MS: i64 = 5;
 

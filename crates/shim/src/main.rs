@@ -15,11 +15,13 @@ mod exec;
 mod failure;
 mod first;
 mod host_root;
+mod ids;
 mod launch;
 mod lines;
 mod log;
 mod memory;
 mod mounts;
+mod nest;
 mod program;
 mod sleep;
 mod stdio;
@@ -29,13 +31,14 @@ mod trace;
 mod tries;
 
 use std::{
+    fs::File,
     io::{self, Read, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
 use shim::{
-    start::{StartAnswer, StartRequest, Step},
+    start::{NEST, StartAnswer, StartRequest, Step},
     trials,
 };
 
@@ -47,23 +50,43 @@ use crate::{
     trace::Trace,
 };
 
+/// What a request is at least, bytes.
+const REQUEST_BYTES: usize = 8 << 10;
+
 fn main() -> ExitCode {
-    let mut trace = Trace::begin();
+    let trace = Trace::begin();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|argument| argument == trials::ARGUMENT)
-    {
-        let directories: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
-        return match send(&tries::run(&directories)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+    let done = match arguments.next() {
+        Some(argument) if argument == trials::ARGUMENT => {
+            let directories: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
+            send(&tries::run(&directories))
+        }
+        Some(argument) if argument == NEST => nest::keep(),
+        _ => keep_dyno(trace, Birth::Own),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// How this process came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Birth {
+    /// A program that the server has run.
+    Own,
+    /// Out of a nest, which is no part of the server any more.
+    Nest,
+}
+
+/// The life of a shim: it starts what it is asked for, says so, and keeps it until the end.
+fn keep_dyno(mut trace: Trace, birth: Birth) -> io::Result<()> {
     let supervisor = read_request().and_then(|request| {
         trace.mark(Step::Request);
-        detach(&request)?;
-        trace.mark(Step::Detach);
+        if birth == Birth::Own {
+            detach(&request)?;
+            trace.mark(Step::Detach);
+        }
         start(request, trace)
     });
     let answer = supervisor
@@ -71,14 +94,10 @@ fn main() -> ExitCode {
         .map_or_else(Failure::answer, |_| StartAnswer::Started);
     // A server that has gone meanwhile finds the dyno by its directory.
     drop(send(&answer));
-    match supervisor.and_then(|supervisor| {
-        sys::silence().at(Step::Shim)?;
-        sys::give_back();
-        supervisor.run().at(Step::Shim)
-    }) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let failed = |failure: Failure| io::Error::from_raw_os_error(failure.errno);
+    let supervisor = supervisor.map_err(failed)?;
+    sys::silence()?;
+    supervisor.run()
 }
 
 fn read_request() -> Result<StartRequest, Failure> {
@@ -88,8 +107,10 @@ fn read_request() -> Result<StartRequest, Failure> {
     sys::process_option(libc::PR_SET_DUMPABLE, 0).at(Step::Request)?;
     sys::set_umask(0o022);
     std::env::set_current_dir("/").at(Step::Request)?;
-    let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).at(Step::Request)?;
+    let mut bytes = Vec::with_capacity(REQUEST_BYTES);
+    unbuffered(0)
+        .and_then(|mut input| input.read_to_end(&mut bytes))
+        .at(Step::Request)?;
     StartRequest::decode(&bytes).at(Step::Request)
 }
 
@@ -99,13 +120,18 @@ fn detach(request: &StartRequest) -> Result<(), Failure> {
     match place.clone(0).at(Step::Detach)? {
         Fork::Parent { .. } => sys::exit_now(0),
         Fork::Child => {
-            sys::new_session().at(Step::Detach)?;
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE] {
-                sys::set_signal(signal, libc::SIG_IGN).at(Step::Detach)?;
-            }
+            leave_session().at(Step::Detach)?;
             sys::join_cgroups(&place.tasks).at(Step::Detach)
         }
     }
+}
+
+/// A session of its own, which nobody's terminal or service ends.
+fn leave_session() -> io::Result<()> {
+    sys::new_session()?;
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE]
+        .into_iter()
+        .try_for_each(|signal| sys::set_signal(signal, libc::SIG_IGN))
 }
 
 fn start(request: StartRequest, trace: Trace) -> Result<Supervisor, Failure> {
@@ -117,6 +143,10 @@ fn start(request: StartRequest, trace: Trace) -> Result<Supervisor, Failure> {
 fn send(answer: &impl serde::Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    io::stdout().write_all(&line)?;
-    io::stdout().flush()
+    unbuffered(1)?.write_all(&line)
+}
+
+/// Standard input or output, without the buffers that the library keeps for good.
+fn unbuffered(number: i32) -> io::Result<impl Read + Write> {
+    Ok(File::from(sys::standard(number).try_clone_to_owned()?))
 }

@@ -17,13 +17,15 @@ use std::{
 
 use shim::{
     files,
-    start::{Access, Bind, DYNO_ID, Identity, Root, StartRequest, Step, Tmp},
+    fixtures::{DEV, DEVICE_DIRECTORIES, DEVICE_LINKS, DEVICES, SYS},
+    start::{Access, Bind, Identity, Root, StartRequest, Step, Tmp},
 };
 
 use crate::{
     failure::{At, Failure},
     host_root,
-    sys::{self, Fork},
+    ids::{IdMap, capture_map, layer_map},
+    sys,
     trace::Trace,
 };
 
@@ -31,23 +33,6 @@ use crate::{
 const PLAIN: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV;
 /// The same as mount attributes.
 const PLAIN_ATTRIBUTES: u64 = sys::ATTR_NO_SUID | sys::ATTR_NO_DEV;
-/// Character devices: name, major, minor.
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-/// Links in `/dev`.
-const DEVICE_LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 /// Most bytes in `/run`.
 const RUN_BYTES: u64 = 16 << 20;
 
@@ -68,7 +53,7 @@ pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathB
     let owners = if request.identity.is_own() {
         None
     } else {
-        Some(id_map(&layer_map(request.identity)).at(Step::Identity)?)
+        Some(IdMap::new(&layer_map(request.identity)).at(Step::Identity)?)
     };
     let owners = owners.as_ref();
     trace.mark(Step::Identity);
@@ -81,7 +66,7 @@ pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathB
     trace.mark(Step::Layers);
     assembly.mount_app(root, &lowers).at(Step::App)?;
     trace.mark(Step::App);
-    assembly.mount_system(root).at(Step::SystemMounts)?;
+    assembly.mount_system(root, owners).at(Step::SystemMounts)?;
     trace.mark(Step::SystemMounts);
     for bind in &root.binds {
         assembly.bind(bind, owners).at(Step::Binds)?;
@@ -96,19 +81,22 @@ pub(crate) fn make_private() -> io::Result<()> {
     sys::mount("", Path::new("/"), "", private, "")
 }
 
-/// Gives this process, in a user namespace that it has just made, the only id there may be without
-/// power over the host: this user and group become [`DYNO_ID`].
-pub(crate) fn map_own((user, group): (u32, u32)) -> io::Result<()> {
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("{DYNO_ID} {user} 1\n"))?;
-    fs::write("/proc/self/gid_map", format!("{DYNO_ID} {group} 1\n"))
-}
-
 /// Takes away what a start or a run leaves in other places than the dyno's directory.
 pub(crate) fn clean_capture(work: Option<&Path>) {
     if let Some(work) = work {
         // Best effort: the engine removes what is left when it forgets the dyno.
         drop(fs::remove_dir_all(work));
+    }
+}
+
+/// Takes away what the start leaves in the dyno's directory and nobody needs: the overlay's mark for
+/// who would use its directories again after a crash of the host, which nobody does.
+pub(crate) fn clean_marks(request: &StartRequest) {
+    if request.root.capture.is_none() {
+        let mark = request.directory.join(files::WORK).join("work/incompat");
+        // In directories that we have made: empty, unless a kernel puts more there one day.
+        drop(fs::remove_dir(mark.join("volatile")));
+        drop(fs::remove_dir(mark));
     }
 }
 
@@ -138,7 +126,7 @@ struct Assembly<'request> {
 }
 
 impl Assembly<'_> {
-    fn mount_stack(&self, root: &Root, owners: Option<&OwnedFd>) -> io::Result<()> {
+    fn mount_stack(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
         fs::create_dir(&self.root_directory)?;
         let attributes = PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY;
         if root.is_host {
@@ -149,7 +137,7 @@ impl Assembly<'_> {
     }
 
     /// Returns the lower directories as an overlay wants them, topmost first.
-    fn mount_layers(&self, layers: &[PathBuf], owners: Option<&OwnedFd>) -> io::Result<String> {
+    fn mount_layers(&self, layers: &[PathBuf], owners: Option<&IdMap>) -> io::Result<String> {
         let mut lowers = Vec::new();
         for (number, layer) in layers.iter().enumerate() {
             let name = number.to_string();
@@ -182,15 +170,22 @@ impl Assembly<'_> {
             let owners = if self.identity.is_own() {
                 None
             } else {
-                Some(id_map(&capture_map(self.identity))?)
+                Some(IdMap::new(&capture_map(self.identity))?)
             };
             show(parent, &place, PLAIN_ATTRIBUTES, owners.as_ref())?;
             // A directory renamed in a layer must not refer to the layers that were below it.
             (name_of(capture)?, work, "off")
         } else {
             let owner = Some(self.identity.dyno());
-            fs::create_dir(self.directory.join(files::UPPER))?;
-            fs::create_dir(self.directory.join(files::WORK))?;
+            for name in [files::UPPER, files::WORK] {
+                // The engine may have made them beforehand, empty.
+                match fs::create_dir(self.directory.join(name)) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
             chown(self.directory.join(files::UPPER), owner, owner)?;
             show(self.directory, &place, PLAIN_ATTRIBUTES, None)?;
             (files::UPPER.to_owned(), files::WORK.to_owned(), "on")
@@ -207,18 +202,16 @@ impl Assembly<'_> {
             escape(&upper),
             escape(&work)
         );
-        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)?;
-        if root.capture.is_none() {
-            // A mark for who would use both again after a crash, which nobody does.
-            let mark = self.directory.join(files::WORK).join("work/incompat");
-            drop(fs::remove_dir_all(mark));
-        }
-        Ok(())
+        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)
     }
 
-    fn mount_system(&self, root: &Root) -> io::Result<()> {
+    fn mount_system(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
         let (base, dyno) = (self.identity.system(), self.identity.dyno());
-        self.mount_dev(root.shared_memory_bytes)?;
+        match &root.fixtures {
+            Some(fixtures) => self.show_fixtures(fixtures, owners)?,
+            None => self.make_dev()?,
+        }
+        self.mount_in_dev(root.shared_memory_bytes)?;
         let run = format!("mode=0755,size={RUN_BYTES},uid={dyno},gid={dyno}");
         tmpfs(&self.inside("run"), &run)?;
         match root.tmp {
@@ -255,9 +248,23 @@ impl Assembly<'_> {
         )
     }
 
-    fn mount_dev(&self, shared_memory_bytes: u64) -> io::Result<()> {
+    /// Shows `/dev` and `/sys` as they are for all dynos.
+    fn show_fixtures(&self, fixtures: &Path, owners: Option<&IdMap>) -> io::Result<()> {
+        let attributes = sys::ATTR_READ_ONLY | sys::ATTR_NO_SUID;
+        let dev = sys::open_tree(&fixtures.join(DEV), false)?;
+        // The host's directory may lie where there are no devices.
+        sys::allow_devices(dev.as_fd())?;
+        let owner_map = owners.map(AsFd::as_fd);
+        sys::set_mount_attributes(dev.as_fd(), attributes | sys::ATTR_NO_EXEC, owner_map)?;
+        sys::move_mount(dev.as_fd(), File::open(self.inside(DEV))?.as_fd())?;
+        let attributes = PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY;
+        show(&fixtures.join(SYS), &self.inside(SYS), attributes, owners)
+    }
+
+    /// Makes a `/dev` of its own.
+    fn make_dev(&self) -> io::Result<()> {
         let base = self.identity.system();
-        let dev = self.inside("dev");
+        let dev = self.inside(DEV);
         let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
         let options = format!("mode=0755,size=64k,uid={base},gid={base}");
         sys::mount("tmpfs", &dev, "tmpfs", flags, &options)?;
@@ -275,13 +282,18 @@ impl Assembly<'_> {
         for (name, target) in DEVICE_LINKS {
             symlink(target, dev.join(name))?;
         }
-        for name in ["pts", "shm"] {
-            fs::create_dir(dev.join(name))?;
-        }
+        DEVICE_DIRECTORIES
+            .iter()
+            .try_for_each(|name| fs::create_dir(dev.join(name)))
+    }
+
+    fn mount_in_dev(&self, shared_memory_bytes: u64) -> io::Result<()> {
+        let dev = self.inside(DEV);
+        let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
         let group = if self.identity.is_own() {
             String::new()
         } else {
-            format!(",gid={}", base + 5)
+            format!(",gid={}", self.identity.system() + 5)
         };
         let options = format!("ptmxmode=0666,mode=0620{group}");
         sys::mount("devpts", &dev.join("pts"), "devpts", flags, &options)?;
@@ -290,7 +302,7 @@ impl Assembly<'_> {
         sys::mount("tmpfs", &dev.join("shm"), "tmpfs", flags, &options)
     }
 
-    fn bind(&self, bind: &Bind, owners: Option<&OwnedFd>) -> io::Result<()> {
+    fn bind(&self, bind: &Bind, owners: Option<&IdMap>) -> io::Result<()> {
         let is_directory = fs::metadata(&bind.source)?.is_dir();
         let target = self.place_for(&bind.target, is_directory)?;
         let (attributes, owners) = match bind.access {
@@ -387,7 +399,7 @@ fn tmpfs(target: &Path, options: &str) -> io::Result<()> {
 }
 
 /// Shows the host's `source` at `target` with the given attributes and owners.
-fn show(source: &Path, target: &Path, attributes: u64, owners: Option<&OwnedFd>) -> io::Result<()> {
+fn show(source: &Path, target: &Path, attributes: u64, owners: Option<&IdMap>) -> io::Result<()> {
     show_at(source, &File::open(target)?.into(), attributes, owners)
 }
 
@@ -395,7 +407,7 @@ fn show_at(
     source: &Path,
     target: &OwnedFd,
     attributes: u64,
-    owners: Option<&OwnedFd>,
+    owners: Option<&IdMap>,
 ) -> io::Result<()> {
     let tree = sys::open_tree(source, false)?;
     sys::set_mount_attributes(tree.as_fd(), attributes, owners.map(AsFd::as_fd))?;
@@ -423,87 +435,9 @@ fn escape(name: &str) -> String {
     escaped
 }
 
-/// The dyno's ids: the shape of `/proc/<pid>/uid_map`, id inside, id on the host, count.
-pub(crate) fn dyno_map(identity: Identity) -> String {
-    let Identity { base, count, .. } = identity;
-    format!("0 {base} {}\n65534 {} 1\n", count - 1, base + count - 1)
-}
-
-/// How owners on disk are shown to the dyno: root and system ids as they are, the layer owner as
-/// the dyno's own id.
-fn layer_map(identity: Identity) -> String {
-    let Identity {
-        base,
-        count,
-        layer_owner,
-    } = identity;
-    let (own, next) = (base + DYNO_ID, DYNO_ID + 1);
-    format!(
-        "0 {base} {DYNO_ID}\n{layer_owner} {own} 1\n{next} {} {}\n65534 {} 1\n",
-        base + next,
-        count - 1 - next,
-        base + count - 1
-    )
-}
-
-/// How a capture keeps owners: the dyno's own id as the layer owner. Root is there for the
-/// overlay's own scratch files.
-fn capture_map(identity: Identity) -> String {
-    format!(
-        "0 0 1\n{} {} 1\n",
-        identity.layer_owner,
-        identity.base + DYNO_ID
-    )
-}
-
-/// A user namespace with this map, for mounts to map owners through.
-pub(crate) fn id_map(map: &str) -> io::Result<OwnedFd> {
-    match sys::clone(libc::CLONE_NEWUSER, None)? {
-        Fork::Child => {
-            // It exists only for its namespace to be opened, and is killed then.
-            drop(sys::process_option(
-                libc::PR_SET_PDEATHSIG,
-                libc::SIGKILL as libc::c_ulong,
-            ));
-            drop(sys::poll(&mut [], None));
-            sys::exit_now(0)
-        }
-        Fork::Parent { child, .. } => {
-            let process = PathBuf::from(format!("/proc/{child}"));
-            let opened =
-                write_maps(&process, map).and_then(|()| File::open(process.join("ns/user")));
-            sys::kill(child, libc::SIGKILL)?;
-            sys::wait(child, true)?;
-            Ok(opened?.into())
-        }
-    }
-}
-
-/// Sets the user and group ids of a new user namespace.
-pub(crate) fn write_maps(process: &Path, map: &str) -> io::Result<()> {
-    fs::write(process.join("uid_map"), map)?;
-    fs::write(process.join("gid_map"), map)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const IDENTITY: Identity = Identity {
-        base: 500_000,
-        count: 2048,
-        layer_owner: 900_000,
-    };
-
-    #[test]
-    fn ids_are_mapped_into_the_dynos_own_range() {
-        assert_eq!(dyno_map(IDENTITY), "0 500000 2047\n65534 502047 1\n");
-        assert_eq!(
-            layer_map(IDENTITY),
-            "0 500000 1000\n900000 501000 1\n1001 501001 1046\n65534 502047 1\n"
-        );
-        assert_eq!(capture_map(IDENTITY), "0 0 1\n900000 501000 1\n");
-    }
 
     #[test]
     fn overlay_options_are_escaped() {

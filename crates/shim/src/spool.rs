@@ -52,7 +52,10 @@ pub struct Writer {
 impl Writer {
     /// A writer of a new spool in `directory`, which is made.
     pub fn create(directory: &Path, segment_bytes: u64) -> io::Result<Self> {
-        fs::create_dir(directory)?;
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         Ok(Self {
             directory: directory.to_owned(),
             segment: None,

@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::VERSION;
 
+/// The argument that makes the program a nest: it starts nothing itself, but for each connection to
+/// the listening socket that is its standard input becomes a shim, which takes its request from
+/// there and answers there. It ends when nobody reads its standard output any more.
+pub const NEST: &str = "nest";
+/// What such a process is called (`/proc/<pid>/comm`) until it is a shim.
+pub const NEST_NAME: &str = "landfall-nest";
+
 /// Everything the shim must know to start one dyno.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StartRequest {
@@ -108,6 +115,10 @@ pub struct Root {
     /// Whether that is the host's own, of which only the system's programs are shown.
     #[serde(default)]
     pub is_host: bool,
+    /// The directory of what is the same for all dynos, see [`crate::fixtures`]; without it the
+    /// dyno has devices of its own.
+    #[serde(default)]
+    pub fixtures: Option<PathBuf>,
     /// Directories that make up `/app`, lowest first.
     pub layers: Vec<PathBuf>,
     /// The directory that keeps what is written below `/app`; otherwise that is thrown away.

@@ -28,6 +28,7 @@ use crate::{
     launch::Launched,
     log::Log,
     memory::Memory,
+    mounts,
     program::{Output, Program},
     sleep::Sleep,
     sys::{self, Watched},
@@ -120,6 +121,8 @@ impl Supervisor {
     /// Keeps the dyno until it has ended for good and all its output is where it belongs.
     pub(crate) fn run(mut self) -> io::Result<()> {
         loop {
+            mounts::clean_marks(&self.request);
+            sys::give_back();
             while !self.step(None)? {}
             let Some(mut program) = self.program.take() else {
                 return Err(io::ErrorKind::NotFound.into());

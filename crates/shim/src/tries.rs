@@ -6,13 +6,14 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
 use shim::trials::{Trial, Trials};
 
 use crate::{
+    ids::{self, IdMap},
     mounts,
     sys::{self, Fork},
 };
@@ -25,7 +26,7 @@ pub(crate) fn run(directories: &[PathBuf]) -> Trials {
     let is_root = sys::user_id() == 0;
     let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     let owners = if is_root {
-        mounts::id_map(MAP).map(Some)
+        IdMap::new(MAP).map(Some)
     } else {
         namespaces |= libc::CLONE_NEWUSER;
         Ok(None)
@@ -69,7 +70,7 @@ fn trial(outcome: io::Result<()>) -> Trial {
 }
 
 /// A detached copy of the directory, under other owners.
-fn show(directory: &Path, owners: &OwnedFd) -> io::Result<()> {
+fn show(directory: &Path, owners: &IdMap) -> io::Result<()> {
     let tree = sys::open_tree(directory, false)?;
     sys::set_mount_attributes(tree.as_fd(), sys::ATTR_READ_ONLY, Some(owners.as_fd()))
 }
@@ -78,7 +79,7 @@ fn enter(namespaces: i32, is_root: bool) -> io::Result<()> {
     let (user, group) = (sys::user_id(), sys::group_id());
     sys::unshare(namespaces)?;
     if !is_root {
-        mounts::map_own((user, group))?;
+        ids::map_own((user, group))?;
     }
     mounts::make_private()
 }

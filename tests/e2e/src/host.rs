@@ -150,7 +150,7 @@ impl Host {
     /// Every process of this platform must belong to a dyno that lives.
     fn compare_processes(&self, alive: &[&Held], wrong: &mut Vec<String>) {
         for pid in processes() {
-            let is_stray = if self.is_shim(pid) {
+            let is_stray = if self.is_shim(pid) && !is_nest(pid) {
                 // A dyno's first process is its keeper's program too.
                 !alive
                     .iter()
@@ -360,4 +360,9 @@ fn name_of(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+/// Whether it only waits to become a shim: it belongs to no dyno, and ends with its server.
+fn is_nest(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "landfall-nest")
 }

@@ -96,6 +96,19 @@ extern "C" fn reap(program: i32, status: RawFd) -> ! {
     let rest = (MEMORY_END - end).cast_signed() as i64;
     // SAFETY: nothing in there is used from here on. What stays mapped does no harm.
     unsafe { call(libc::SYS_munmap, [end.cast_signed() as i64, rest, 0, 0]) };
+    // What a nest has moved its stack to is in the middle of what stays.
+    let low = super::low::stack();
+    let (begin, bytes) = (
+        low.start.cast_signed() as i64,
+        low.len().cast_signed() as i64,
+    );
+    // SAFETY: it is no longer this process's stack.
+    unsafe {
+        call(
+            libc::SYS_madvise,
+            [begin, bytes, libc::MADV_DONTNEED.into(), 0],
+        )
+    };
     loop {
         match next_signal() {
             SIGCHLD => reap_all(program, status),

@@ -12,6 +12,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
+    ptr,
 };
 
 use libc::{c_uint, c_ulong};
@@ -30,6 +31,8 @@ pub(crate) const ATTR_READ_ONLY: u64 = 0x1;
 pub(crate) const ATTR_NO_SUID: u64 = 0x2;
 /// `MOUNT_ATTR_NODEV`.
 pub(crate) const ATTR_NO_DEV: u64 = 0x4;
+/// `MOUNT_ATTR_NOEXEC`.
+pub(crate) const ATTR_NO_EXEC: u64 = 0x8;
 /// `MOUNT_ATTR_IDMAP`.
 const ATTR_ID_MAP: u64 = 0x0010_0000;
 
@@ -106,6 +109,21 @@ pub(crate) fn set_mount_attributes(
         propagation: libc::MS_PRIVATE,
         userns_fd: ids.map_or(0, |ids| u64::from(ids.as_raw_fd().cast_unsigned())),
     };
+    change_mount(tree, &request)
+}
+
+/// Has devices on a detached mount be devices.
+pub(crate) fn allow_devices(tree: BorrowedFd<'_>) -> io::Result<()> {
+    let request = libc::mount_attr {
+        attr_set: 0,
+        attr_clr: ATTR_NO_DEV,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    change_mount(tree, &request)
+}
+
+fn change_mount(tree: BorrowedFd<'_>, request: &libc::mount_attr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
     // SAFETY: the string is terminated, the request lives on and its size is given.
     check(unsafe {
@@ -114,7 +132,7 @@ pub(crate) fn set_mount_attributes(
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const request,
+            ptr::from_ref(request),
             size_of::<libc::mount_attr>(),
         )
     })

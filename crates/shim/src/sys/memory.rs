@@ -23,12 +23,18 @@ pub(crate) fn give_back() {
     let here = 0_u8;
     let kept = (&raw const here).addr() - KEPT_BYTES;
     let end = kept - kept % PAGE;
+    let low = super::low::stack();
+    let begin = if low.contains(&end) {
+        low.start
+    } else {
+        end - STACK_BYTES
+    };
     // SAFETY: nothing lives below the stack pointer, from which this is far enough, and the kernel
     // puts nothing else there. Where pages are larger it refuses, which does no harm.
     unsafe {
         libc::madvise(
-            std::ptr::without_provenance_mut::<c_void>(end - STACK_BYTES),
-            STACK_BYTES,
+            std::ptr::without_provenance_mut::<c_void>(begin),
+            end - begin,
             libc::MADV_DONTNEED,
         )
     };

@@ -5,6 +5,7 @@
 )]
 
 use std::{
+    ffi::CString,
     io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
 };
@@ -25,4 +26,11 @@ pub(crate) fn open_process(process: i32) -> io::Result<OwnedFd> {
 pub(crate) fn session_of(process: i32) -> io::Result<i32> {
     // SAFETY: takes a number.
     check_int(unsafe { libc::getsid(process) })
+}
+
+/// Sets what this process is called: `/proc/<pid>/comm`, at most 15 characters.
+pub(crate) fn set_name(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: the string is terminated and lives on.
+    check_int(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) }).map(drop)
 }
