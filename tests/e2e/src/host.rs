@@ -138,7 +138,8 @@ impl Host {
         let expected: BTreeSet<String> = alive.iter().map(|dyno| dyno.id.clone()).collect();
         for group in self.cgroups() {
             let name = name_of(&group);
-            if name.len() == 36 && !expected.contains(&name) {
+            let name = name.rsplit('.').next().unwrap_or(&name);
+            if name.len() == 36 && !expected.contains(name) {
                 wrong.push(format!("control group of no dyno: {}", group.display()));
             }
         }
@@ -238,6 +239,10 @@ impl Host {
             .map(|root| root.join(&ours))
             .filter(|group| group.is_dir())
             .collect();
+        // Those of dynos that are among the host's own.
+        let flat = format!("landfall.{:03}.", self.slot);
+        let at_root = hierarchies.iter().flat_map(|root| subdirectories(root));
+        found.extend(at_root.filter(|group| name_of(group).starts_with(&flat)));
         let mut next = 0;
         while let Some(group) = found.get(next) {
             let below = subdirectories(group);

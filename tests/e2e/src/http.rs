@@ -28,15 +28,27 @@ pub fn get(address: SocketAddr, host: &str, path: &str) -> std::io::Result<Answe
     )
 }
 
+/// The same with an id that is found in the router's log.
+pub fn get_as(address: SocketAddr, host: &str, path: &str, id: &str) -> std::io::Result<Answer> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n"
+    );
+    send(address, &request)
+}
+
 /// Sends a whole request and reads the whole answer.
 pub fn send(address: SocketAddr, request: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    parse(&String::from_utf8_lossy(&bytes))
-        .ok_or_else(|| Error::new(ErrorKind::InvalidData, "not an HTTP answer, or cut short"))
+    let ended = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let cut = || format!("{} bytes and no more: {text:?}", bytes.len());
+    if let Err(error) = ended {
+        return Err(Error::new(error.kind(), format!("{error} after {}", cut())));
+    }
+    parse(&text).ok_or_else(|| Error::new(ErrorKind::InvalidData, cut()))
 }
 
 /// The same `GET` over and over, on one connection as long as that lasts.

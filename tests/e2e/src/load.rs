@@ -34,6 +34,8 @@ pub struct Failure {
     pub ended: Instant,
     /// What was wrong.
     pub what: String,
+    /// By which the router's log knows it; empty if it was given none.
+    pub id: String,
 }
 
 impl Load {
@@ -45,13 +47,17 @@ impl Load {
             failures: Arc::default(),
             clients: Vec::new(),
         };
-        for _ in 0..CLIENTS {
+        for client in 0..CLIENTS {
             let (stop, done) = (Arc::clone(&load.stop), Arc::clone(&load.done));
             let failures = Arc::clone(&load.failures);
             let (host, path) = (host.to_owned(), path.to_owned());
+            let mut number = 0_u64;
             load.clients.push(std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let failure = request(|| http::get(address, &host, &path)).err();
+                    number += 1;
+                    let id = format!("{path:/>8}={client}={number:016}").replace(['?', '='], "-");
+                    let sent = request(|| http::get_as(address, &host, &path, &id));
+                    let failure = sent.err().map(|failure| Failure { id, ..failure });
                     failures.lock().expect("no client panics").extend(failure);
                     done.fetch_add(1, Ordering::Relaxed);
                     wait::pause(PAUSE);
@@ -93,6 +99,15 @@ impl Load {
     /// Requests answered so far.
     pub fn count(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
+    }
+
+    /// What failed after the first `known` failures.
+    ///
+    /// # Panics
+    /// When a client has.
+    pub fn failures_after(&self, known: usize) -> Vec<Failure> {
+        let failures = self.failures.lock().expect("no client panics");
+        failures.iter().skip(known).cloned().collect()
     }
 
     /// Waits until `more` further requests were answered.
@@ -157,5 +172,6 @@ fn request(send: impl FnOnce() -> std::io::Result<http::Answer>) -> Result<(), F
         began,
         ended: wait::now(),
         what,
+        id: String::new(),
     })
 }

@@ -96,6 +96,26 @@ impl Platform {
         std::fs::read_to_string(self.directory.path().join("up.log")).unwrap_or_default()
     }
 
+    /// What the access log has on a request, in the files that hold it now.
+    pub fn logged(&self, request_id: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.data().join("logs"), self.data().join("router")];
+        while let Some(directory) = directories.pop() {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let bytes = std::fs::read(path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&bytes);
+                let lines = text.lines().filter(|line| line.contains(request_id));
+                found.extend(lines.map(|line| around(line, request_id).to_owned()));
+            }
+        }
+        found
+    }
+
     /// A field of the ready file.
     ///
     /// # Panics
@@ -250,6 +270,15 @@ impl Drop for Platform {
             eprintln_of(&format!("cannot wait for `landfall up`: {error}"));
         }
     }
+}
+
+/// The access line around an id in a file of records, which have no ends of lines.
+fn around<'a>(text: &'a str, id: &str) -> &'a str {
+    let at = text.find(id).unwrap_or(0);
+    let start = text.get(..at).and_then(|before| before.rfind("at="));
+    let rest = text.get(start.unwrap_or(at)..).unwrap_or_default();
+    let end = rest.find("protocol=").unwrap_or(rest.len());
+    rest.get(..end).unwrap_or(rest)
 }
 
 /// Copies the programs to where the user may run them, and gives the directory to it.

@@ -20,6 +20,8 @@ const KILLS: u64 = 50;
 const LONGEST_PAUSE_MS: u64 = 600;
 /// How long the platform has to put everything right after the last kill and change.
 const RECOVERY: Duration = Duration::from_mins(1);
+/// How long an access line may take to its file.
+const LOGGED: Duration = Duration::from_secs(5);
 /// Web dynos of the app under load at the beginning and the end.
 const DYNOS: usize = 4;
 
@@ -39,9 +41,13 @@ fn killing_anything_at_random_leaves_nothing_behind_and_fails_no_request() {
     let mut killer = Killer::new(&platform, id_of(&guarded), rng.split());
     let acknowledged = std::thread::scope(|scope| {
         let changes = Changes::start(scope, &guarded, &loose, &mut rng);
+        let mut told = [0, 0];
         while killer.strikes.len() < usize::try_from(kills).unwrap_or(usize::MAX) {
             killer.strike();
             wait::pause(Duration::from_millis(rng.below(LONGEST_PAUSE_MS)));
+            for (load, told) in loads.iter().zip(&mut told) {
+                *told += trace(&platform, &load.failures_after(*told), &killer);
+            }
         }
         changes.finish()
     });
@@ -158,6 +164,29 @@ fn check_requests(count: u64, failures: &[Failure], killer: &Killer<'_>) {
         unexcused.len(),
         unexcused.iter().take(10).collect::<Vec<_>>()
     );
+}
+
+/// Says what is known of requests that have just failed, while the log still has them. Returns how
+/// many those were.
+fn trace(platform: &Platform, failures: &[Failure], killer: &Killer<'_>) -> usize {
+    for failure in failures {
+        if killer.had_no_router(failure.began, failure.ended) {
+            continue;
+        }
+        let lines = wait::within(LOGGED, || {
+            let lines = platform.logged(&failure.id);
+            (!lines.is_empty()).then_some(lines)
+        });
+        let around = killer.around(failure.began, failure.ended);
+        let took = failure.ended - failure.began;
+        say(&format!(
+            "failed after {} ms, {} strikes so far: {}; killed: {around}; logged: {lines:#?}",
+            took.as_millis(),
+            killer.strikes.len(),
+            failure.what
+        ));
+    }
+    failures.len()
 }
 
 fn tell(killer: &Killer<'_>, acknowledged: &Acknowledged) {
