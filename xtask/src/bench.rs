@@ -27,6 +27,8 @@ struct Bench {
 enum Run {
     /// With the program, the shim and the stack built.
     Prepared(fn(profile: &str) -> Result<()>),
+    /// The same, with what else was said.
+    Told(fn(profile: &str, arguments: &[String]) -> Result<()>),
     /// By itself, with what else was said.
     Alone(fn(profile: &str, arguments: &[String]) -> Result<()>),
 }
@@ -49,8 +51,8 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "noise",
-        about: "what a dyno's requests cost beside a bad neighbour, against a quiet one",
-        run: Run::Prepared(noise::run),
+        about: "what a dyno's requests cost beside a bad neighbour [KIND] [--seconds N] [--rounds N]",
+        run: Run::Told(noise::run),
     },
     Bench {
         name: "router",
@@ -84,6 +86,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                 Run::Prepared(run) => {
                     prepare(profile)?;
                     run(profile)
+                }
+                Run::Told(run) => {
+                    prepare(profile)?;
+                    run(profile, arguments.get(1..).unwrap_or_default())
                 }
                 Run::Alone(run) => run(profile, arguments.get(1..).unwrap_or_default()),
             }

@@ -68,10 +68,11 @@ pub(crate) fn wait_until<T>(
     }
 }
 
+/// Lets time pass.
 #[expect(
     clippy::disallowed_methods,
-    reason = "xtask has one thread and no Clock"
+    reason = "xtask blocks no runtime and has no Clock"
 )]
-fn pause(duration: Duration) {
+pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }

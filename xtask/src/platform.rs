@@ -111,10 +111,19 @@ pub(crate) struct Platform {
 impl Platform {
     /// Starts one on free ports with an empty data directory.
     pub(crate) fn start(profile: &str, data: &Path) -> Result<Self> {
+        Self::start_with(profile, data, "")
+    }
+
+    /// The same with a configuration file.
+    pub(crate) fn start_with(profile: &str, data: &Path, config: &str) -> Result<Self> {
         let program = workspace::landfall(profile);
         clear(&program, data)?;
         let log = File::create(log_file(data))?;
+        let file = data.with_extension("toml");
+        fs::write(&file, config)?;
         let child = command(&program, data, &Ports::Free)
+            .arg("--config")
+            .arg(file)
             .stdout(log.try_clone()?)
             .stderr(log)
             .stdin(Stdio::null())
@@ -134,6 +143,11 @@ impl Platform {
 }
 
 impl Platform {
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The number that all its host resources carry.
     pub(crate) fn slot(&self) -> Result<String> {
         let registered = fs::read_dir("/run/landfall/slots").context("no slots are registered")?;

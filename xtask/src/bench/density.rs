@@ -262,6 +262,12 @@ fn leftovers(slot: u64, data: &Path) -> Vec<String> {
         .chain(&roots)
         .map(|root| root.join(&group));
     left.extend(groups.filter(|path| path.exists()));
+    let flat = format!("landfall.{slot:03}.");
+    let at_root = hierarchies.iter().flat_map(|root| names(root));
+    left.extend(at_root.filter(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(flat.as_bytes())
+    }));
     for place in ["/run/landfall/netns", "/sys/class/net"] {
         let ours = names(Path::new(place)).into_iter().filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str());

@@ -1,5 +1,4 @@
-//! Kinds of bad neighbours: what they run, and what they may use. Shared by the test, which looks
-//! at what becomes of them, and by `examples/noise`, which measures what their neighbours feel.
+//! Kinds of bad neighbours: what they run, and what they may use.
 
 use std::collections::BTreeMap;
 
@@ -15,78 +14,27 @@ pub(crate) struct Kind {
     pub(crate) program: &'static str,
 }
 
-/// All of them.
+/// All of them. `cargo xtask bench noise` runs the same beside a neighbour on the whole platform.
 pub(crate) const KINDS: [Kind; 5] = [
     Kind {
         name: "forks",
-        program: "
-import os
-print('begun', flush=True)
-while True:
-    try:
-        os.fork()
-    except OSError:
-        pass
-",
+        program: include_str!("../../../../tests/apps/bad-neighbours/forks.py"),
     },
     Kind {
         name: "memory",
-        program: "
-print('begun', flush=True)
-held = []
-while True:
-    held.append(b'x' * (16 << 20))
-",
+        program: include_str!("../../../../tests/apps/bad-neighbours/memory.py"),
     },
     Kind {
         name: "disk",
-        program: "
-print('begun', flush=True)
-block = b'x' * (1 << 20)
-number = 0
-while True:
-    number += 1
-    with open(f'/app/file{number}', 'wb') as file:
-        for _ in range(64):
-            file.write(block)
-",
+        program: include_str!("../../../../tests/apps/bad-neighbours/disk.py"),
     },
     Kind {
         name: "logs",
-        program: "
-import os
-os.write(1, b'begun\\n')
-lines = (b'x' * 100 + b'\\n') * 600
-while True:
-    os.write(1, lines)
-",
+        program: include_str!("../../../../tests/apps/bad-neighbours/logs.py"),
     },
     Kind {
         name: "sockets",
-        program: "
-import socket, time
-print('begun', flush=True)
-held = []
-listener = socket.create_server(('127.0.0.1', 9000), backlog=4096)
-try:
-    while True:
-        one = socket.create_connection(('127.0.0.1', 9000))
-        one.setblocking(False)
-        held += [one, listener.accept()[0]]
-        try:
-            while True:
-                one.send(b'x' * 65536)
-        except BlockingIOError:
-            pass
-except OSError as error:
-    print('at', len(held), error, flush=True)
-while True:
-    time.sleep(0.01)
-    try:
-        held.append(socket.socket())
-    except OSError:
-        pass
-",
+        program: include_str!("../../../../tests/apps/bad-neighbours/sockets.py"),
     },
 ];
 
