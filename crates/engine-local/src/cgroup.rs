@@ -59,6 +59,11 @@ trait Hierarchy: fmt::Debug + Send + Sync {
         Ok(false)
     }
 
+    /// Dynos whose groups are elsewhere than beside the shims'.
+    fn dynos_elsewhere(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What to write to limit a group.
     fn settings(&self, leaf: &str, wanted: &Wanted) -> Vec<Setting>;
 
@@ -265,6 +270,7 @@ impl Cgroups {
                     .then(|| entry.file_name().into_string().ok())?
             })
             .filter(|name| name != SHIMS)
+            .chain(self.0.dynos_elsewhere())
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -284,6 +290,7 @@ impl Cgroups {
     pub(crate) async fn remove_everything(&self) -> io::Result<()> {
         // Shims end by themselves right after their dynos.
         remove_empty(&self.0.directories(SHIMS)).await?;
+        version_1::precede_no_more(Path::new(MOUNT));
         remove_empty(&self.parents()).await
     }
 
@@ -292,6 +299,19 @@ impl Cgroups {
         let shims = self.0.directories(SHIMS);
         let parents = shims.iter().filter_map(|path| path.parent());
         parents.map(Path::to_owned).collect()
+    }
+}
+
+/// Puts this process, and with it those it starts from now on, before all dynos for processor time,
+/// where the platform's own group does not do that already. For server and router: without it they
+/// would get no more of a busy machine than any one dyno.
+pub fn precede_dynos() {
+    let mount = Path::new(MOUNT);
+    if mount.join("cgroup.controllers").exists() || crate::alone::is_alone() {
+        return;
+    }
+    if let Err(error) = version_1::precede_dynos(mount) {
+        tracing::warn!(%error, "the platform gets no more processor time than a dyno");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Cgroups, MOUNT, SHIMS, removal::remove_empty};
+use super::{Cgroups, MOUNT, SHIMS, removal::remove_empty, version_1};
 
 impl Cgroups {
     /// Makes the slot's groups again where somebody has removed or changed them. Returns whether
@@ -41,15 +41,27 @@ fn groups(name: &str) -> Vec<PathBuf> {
     parents.iter().flat_map(|parent| below(parent)).collect()
 }
 
-/// Where groups of this name are, in whatever hierarchies there are.
+/// Where groups of this name are, in whatever hierarchies there are, and those of its dynos that
+/// are at a hierarchy's root.
 fn parents(mount: &Path, name: &str) -> Vec<PathBuf> {
-    let hierarchies = fs::read_dir(mount).into_iter().flatten().flatten();
-    let places = hierarchies.map(|hierarchy| hierarchy.path());
-    places
-        .chain([mount.to_owned()])
-        .map(|hierarchy| hierarchy.join(name))
+    let hierarchies = entries(mount).chain([mount.to_owned()]);
+    let flat = version_1::flat(name);
+    hierarchies
+        .flat_map(|hierarchy| {
+            let is_ours = |path: &PathBuf| {
+                let name = path.file_name().unwrap_or_default();
+                name.as_encoded_bytes().starts_with(flat.as_bytes())
+            };
+            let at_root = entries(&hierarchy).filter(is_ours);
+            at_root.chain([hierarchy.join(name)]).collect::<Vec<_>>()
+        })
         .filter(|group| group.is_dir())
         .collect()
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path())
 }
 
 /// A group and all below it, the innermost first.
@@ -77,6 +89,8 @@ mod tests {
             "memory/landfall/007/a",
             "unified/landfall/007",
             "pids/other",
+            "cpu/landfall.007.a",
+            "cpu/landfall.0070.a",
         ] {
             fs::create_dir_all(mount.path().join(group)).unwrap();
         }
@@ -89,6 +103,7 @@ mod tests {
             "memory/landfall/007/a",
             "unified/landfall/007",
             "memory/landfall/007",
+            "cpu/landfall.007.a",
         ];
         assert_eq!(found, expected.map(|path| mount.path().join(path)));
         assert!(found.iter().all(|group| has_processes(group)));

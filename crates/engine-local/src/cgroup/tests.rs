@@ -183,9 +183,9 @@ fn version_1_uses_each_hierarchy_and_the_unified_one_to_kill() {
                 ("memoryD/memory.memsw.limit_in_bytes", "1073741824"),
                 ("memoryD/memory.kmem.tcp.limit_in_bytes", "536870912"),
                 ("pidsD/pids.max", "257"),
-                ("cpuD/cpu.shares", "102"),
-                ("cpuD/cpu.cfs_period_us", "100000"),
-                ("cpuD/cpu.cfs_quota_us", "50000"),
+                ("cpu/landfall.007.d/cpu.shares", "102"),
+                ("cpu/landfall.007.d/cpu.cfs_period_us", "100000"),
+                ("cpu/landfall.007.d/cpu.cfs_quota_us", "50000"),
             ]
         )
     );
@@ -200,6 +200,29 @@ fn version_1_uses_each_hierarchy_and_the_unified_one_to_kill() {
         groups.views("d")[0].target,
         Path::new("/sys/fs/cgroup/memory")
     );
+}
+
+#[test]
+fn version_1_sets_dynos_and_the_platform_among_the_hosts_own_programs() {
+    let tree = tree_1(&["memory", "pids", "cpu"]);
+    let at = |path: &str| tree.path().join(path);
+    let groups = open(tree.path());
+    groups.create("d", &LIMITS, DynoKind::Formation).unwrap();
+    assert_eq!(groups.dynos(), ["d"]);
+    // Half removed, it is still found.
+    for hierarchy in ["memory", "pids"] {
+        fs::remove_dir_all(at(hierarchy).join("landfall/007/d")).unwrap();
+    }
+    assert_eq!(groups.dynos(), ["d"]);
+    assert!(at("cpu/landfall/007/shims").is_dir() && at("cpu/landfall.007.d").is_dir());
+    version_1::precede_dynos(tree.path()).unwrap();
+    let platform = |file: &str| fs::read_to_string(at("cpu/landfall.platform").join(file));
+    assert_eq!(platform("cpu.shares").unwrap(), "16384");
+    assert_eq!(
+        platform("cgroup.procs").unwrap(),
+        std::process::id().to_string()
+    );
+    assert_eq!(groups.dynos(), ["d"]);
 }
 
 #[test]

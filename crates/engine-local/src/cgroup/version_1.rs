@@ -3,6 +3,12 @@
 //! Where the latter is there it has no controllers that matter, but groups of its serve to put a
 //! process in at its birth, to freeze it and to kill it. Memory and swap are limited together, to
 //! twice the quota, so swap makes no difference to when a dyno is killed.
+//!
+//! **Processor.** The scheduler shares time level by level, and whoever has had its share waits. With
+//! all dynos below one group a dyno that takes all it can get uses up what is due to the group, and
+//! its neighbours wait with it for everything else that the host runs. So in the `cpu` hierarchy each
+//! dyno's group is at the root, among the host's own programs, and the platform's processes are in
+//! one of their own ([`precede_dynos`]), so that many busy dynos do not outweigh them.
 
 use std::{
     fs, io,
@@ -11,14 +17,19 @@ use std::{
 
 use shim::start::Place;
 
-use super::{CPU_PERIOD, Hierarchy, MOUNT, Setting, Usage, View, Wanted, usage};
+use super::{CPU_PERIOD, Hierarchy, MOUNT, SHIMS, Setting, Usage, View, Wanted, usage};
 
 /// Controllers that limit a dyno.
 pub(super) const NEEDED: [&str; 3] = ["memory", "pids", "cpu"];
 /// The version 2 hierarchy.
 pub(super) const UNIFIED: &str = "unified";
+const CPU: &str = "cpu";
 const FREEZER: &str = "freezer";
 const DISK: &str = "blkio";
+/// The group of the platforms' own processes in the hierarchy [`CPU`].
+const PLATFORM: &str = "landfall.platform";
+/// What that weighs: as much as sixteen dynos of the smallest size. It needs little, but at once.
+const PLATFORM_SHARES: u64 = 16 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -51,7 +62,11 @@ impl Version1 {
     }
 
     fn group(&self, hierarchy: &str, leaf: &str) -> PathBuf {
-        self.mount.join(hierarchy).join(&self.name).join(leaf)
+        let root = self.mount.join(hierarchy);
+        if hierarchy == CPU && leaf != SHIMS {
+            return root.join(flat(&self.name) + leaf);
+        }
+        root.join(&self.name).join(leaf)
     }
 
     fn file(&self, hierarchy: &str, leaf: &str, name: &str) -> PathBuf {
@@ -77,9 +92,18 @@ impl Hierarchy for Version1 {
         all.map(|hierarchy| self.group(hierarchy, leaf)).collect()
     }
 
+    fn dynos_elsewhere(&self) -> Vec<String> {
+        let prefix = flat(&self.name);
+        let groups = fs::read_dir(self.mount.join(CPU)).into_iter().flatten();
+        groups
+            .filter_map(|group| group.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
+            .collect()
+    }
+
     fn settings(&self, leaf: &str, wanted: &Wanted) -> Vec<Setting> {
         let memory = |name: &str| self.file("memory", leaf, name);
-        let cpu = |name: &str| self.file("cpu", leaf, name);
+        let cpu = |name: &str| self.file(CPU, leaf, name);
         let shares = (wanted.weight * 1024 / 100).clamp(2, 262_144);
         let mut settings = vec![
             Setting::needed(memory("memory.limit_in_bytes"), &wanted.most_bytes),
@@ -137,10 +161,7 @@ impl Hierarchy for Version1 {
             // Version 2 counts processor time without a controller; on version 1 it is another
             // controller, which often shares this hierarchy.
             cpu_micros: usage::field(&unified("cpu.stat"), "usage_usec").or_else(|| {
-                let nanos = self
-                    .read("cpu", leaf, "cpuacct.usage")
-                    .trim()
-                    .parse::<u64>();
+                let nanos = self.read(CPU, leaf, "cpuacct.usage").trim().parse::<u64>();
                 nanos.ok().map(|nanos| nanos / 1_000)
             }),
             kills: usage::field(&self.read("memory", leaf, "memory.oom_control"), "oom_kill")
@@ -156,6 +177,27 @@ impl Hierarchy for Version1 {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
             other => other,
         }
+    }
+}
+
+/// What the names of a slot's groups at the root of a hierarchy begin with: `landfall.007.`.
+pub(super) fn flat(name: &str) -> String {
+    name.replace('/', ".") + "."
+}
+
+/// Moves this process, and with it those it starts from now on, before all dynos.
+pub(super) fn precede_dynos(mount: &Path) -> io::Result<()> {
+    let group = mount.join(CPU).join(PLATFORM);
+    fs::create_dir_all(&group)?;
+    fs::write(group.join("cpu.shares"), PLATFORM_SHARES.to_string())?;
+    fs::write(group.join("cgroup.procs"), std::process::id().to_string())
+}
+
+/// Removes the platforms' own group, unless one is still there.
+pub(super) fn precede_no_more(mount: &Path) {
+    let group = mount.join(CPU).join(PLATFORM);
+    if let Err(error) = fs::remove_dir(&group) {
+        tracing::debug!(group = %group.display(), %error, "another platform is there");
     }
 }
 

@@ -13,7 +13,7 @@ use engine_local::LocalEngine;
 use rustix::process::{Pid, Signal, kill_process};
 use shim::files::{self, State};
 
-use crate::support::{Platform, SERVER_DATA, config, shell, soon, until};
+use crate::support::{Platform, SERVER_DATA, config, shell, sibling, soon, until};
 
 /// Counts for ever, one line each.
 const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
@@ -139,7 +139,7 @@ async fn what_belongs_to_no_dyno_is_swept() {
     let groups = state(&platform, id).cgroup.directories;
     let stray: Vec<_> = groups
         .iter()
-        .map(|group| group.with_file_name("stray"))
+        .map(|group| sibling(group, id, "stray"))
         .collect();
     for group in &stray {
         fs::create_dir(group).unwrap();

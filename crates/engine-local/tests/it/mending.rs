@@ -19,7 +19,7 @@ use rustix::{
 };
 use shim::files::{self, State};
 
-use crate::support::{Platform, config, shell, soon, until};
+use crate::support::{Platform, config, shell, sibling, soon, until};
 
 const PORT: u16 = 5000;
 
@@ -51,6 +51,13 @@ impl Host {
     fn namespaces(&self) -> Vec<PathBuf> {
         let names = self.names("/run/landfall/netns");
         names.into_iter().map(namespace).collect()
+    }
+
+    /// The slot's group in the hierarchy that a dyno's group is in.
+    fn group_beside(&self, group: &Path) -> PathBuf {
+        let own = self.slot.cgroup_name();
+        let mut above = group.ancestors().map(|above| above.join(&own));
+        above.find(|own| own.is_dir()).unwrap()
     }
 
     fn names(&self, directory: &str) -> Vec<String> {
@@ -250,12 +257,13 @@ async fn after_a_restart_of_the_host_dynos_are_lost_and_start_anew() {
     run("nft", &["delete", "table", "inet", &host.slot.nft_table()]);
     for group in &state.cgroup.directories {
         until("the group is removed", || fs::remove_dir(group).is_ok()).await;
-        let shims = group.with_file_name("shims");
+        let of_slot = host.group_beside(group);
+        let shims = of_slot.join("shims");
         until("the shims' group is removed", || {
             fs::remove_dir(&shims).is_ok()
         })
         .await;
-        fs::remove_dir(group.parent().unwrap()).unwrap();
+        fs::remove_dir(of_slot).unwrap();
     }
     // Last: from now on, another test may have the number.
     fs::remove_file(host.registration()).unwrap();
@@ -299,7 +307,7 @@ async fn what_is_planted_goes() {
     let beside = |name: &str| -> Vec<PathBuf> {
         groups
             .iter()
-            .map(|group| group.with_file_name(name))
+            .map(|group| sibling(group, id, name))
             .collect()
     };
     let stray = beside(&DynoId::new().to_string());

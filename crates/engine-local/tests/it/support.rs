@@ -220,3 +220,9 @@ fn shim() -> PathBuf {
     })
     .clone()
 }
+
+/// The group of that name which a dyno's group has beside it.
+pub(crate) fn sibling(group: &Path, id: DynoId, name: &str) -> PathBuf {
+    let own = group.to_str().unwrap();
+    own.replace(&id.to_string(), name).into()
+}

@@ -25,6 +25,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let config = super::config(arguments.choices)?;
     super::start_logging(&config)?;
+    engine_local::cgroup::precede_dynos();
     let clock = Clock::system();
     let authority = Authority::open(&config.data.join("ca"), wiring::names(&config), clock)?;
     router::run(router_config(&config, &authority))?;

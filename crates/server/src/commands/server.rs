@@ -43,6 +43,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let parent = arguments.supervised.then(std::os::unix::process::parent_id);
     let config = super::config(arguments.choices)?;
     super::start_logging(&config)?;
+    engine_local::cgroup::precede_dynos();
     let listener = if arguments.listen_on_stdin {
         let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
         std::net::TcpListener::from(socket)

@@ -50,6 +50,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let config = super::config(arguments.choices)?;
     super::start_logging(&config)?;
+    engine_local::cgroup::precede_dynos();
     look_around(&config)?;
     let _lock = lock(&config, Part::Up)?;
     ready::retract(&config.data, config.ready_file.as_deref())?;
