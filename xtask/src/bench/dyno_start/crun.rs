@@ -244,6 +244,10 @@ impl Driver {
         let none: [&str; 0] = [];
         let ids = json!([{"containerID": 0, "hostID": FIRST_UID, "size": UIDS}]);
         let netns = format!("/run/netns/{}", self.confinement.netns());
+        let with_conditions = json!({
+            "names": ["clone", "clone3", "personality", "socket"],
+            "action": "SCMP_ACT_ALLOW",
+        });
         json!({
             "ociVersion": "1.0.2",
             "root": {"path": root, "readonly": true},
@@ -283,7 +287,7 @@ impl Driver {
                 "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"],
                 "seccomp": {
                     "defaultAction": self.rules["defaultAction"],
-                    "syscalls": [self.rules["syscalls"][0]],
+                    "syscalls": [self.rules["syscalls"][0], with_conditions],
                 },
             },
         })
