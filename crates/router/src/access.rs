@@ -6,7 +6,6 @@
 
 use std::{
     cell::RefCell,
-    fmt::{self, Write as _},
     io,
     path::PathBuf,
     sync::{
@@ -20,12 +19,13 @@ use std::{
 
 use api::{
     clock::{Clock, Time},
+    ids::AppId,
     names::DynoName,
 };
 use logs::spool::{Limits, Writer};
 use tokio::{sync::Notify, time::sleep};
 
-use crate::{codes::Code, wire::AccessRecord};
+use crate::{codes::Code, number::write_number, subject::Described, wire::AccessRecord};
 
 /// No line waits longer than this in its thread.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,11 +42,7 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) code: Option<Code>,
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) host: &'a str,
-    pub(crate) request_id: &'a str,
-    pub(crate) forwarded_for: &'a str,
+    pub(crate) subject: Described<'a>,
     pub(crate) dyno: Option<&'a DynoName>,
     /// How long connecting took; `None` if no dyno was connected.
     pub(crate) connect: Option<Duration>,
@@ -55,64 +51,85 @@ pub(crate) struct Line<'a> {
     pub(crate) status: u16,
     /// Of the response's body.
     pub(crate) bytes: u64,
-    pub(crate) is_secure: bool,
 }
 
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Line<'_> {
+    /// Appends it; every request pays for this, so it goes without the formatting machinery.
+    fn write(&self, out: &mut Vec<u8>) {
+        let put = |out: &mut Vec<u8>, texts: &[&str]| {
+            for text in texts {
+                out.extend_from_slice(text.as_bytes());
+            }
+        };
+        let Described {
+            method,
+            path,
+            host,
+            request_id,
+            forwarded_for,
+            is_secure,
+        } = self.subject;
         match self.code {
-            None => f.write_str("at=info")?,
+            None => put(out, &["at=info"]),
             Some(code) => {
                 let meaning = code.meaning();
-                write!(f, "{} code={} ", meaning.at, code.as_str())?;
-                write!(f, "desc=\"{}\"", meaning.description)?;
+                let description = ["\"", meaning.description, "\""];
+                put(out, &[meaning.at, " code=", code.as_str(), " desc="]);
+                put(out, &description);
             }
         }
-        write!(f, " method={} path=\"{}\"", self.method, Escaped(self.path))?;
-        write!(f, " host={} request_id={}", self.host, self.request_id)?;
-        write!(f, " fwd=\"{}\" dyno=", Escaped(self.forwarded_for))?;
-        if let Some(dyno) = self.dyno {
-            f.write_str(dyno.as_str())?;
-        }
-        f.write_str(" connect=")?;
-        write_ms(f, self.connect)?;
-        f.write_str(" service=")?;
-        write_ms(f, self.service)?;
-        write!(f, " status={} bytes=", self.status)?;
+        put(out, &[" method=", method, " path=\""]);
+        escape(path, out);
+        put(
+            out,
+            &["\" host=", host, " request_id=", request_id, " fwd=\""],
+        );
+        escape(forwarded_for, out);
+        let dyno = self.dyno.map_or("", DynoName::as_str);
+        put(out, &["\" dyno=", dyno, " connect="]);
+        write_ms(self.connect, out);
+        put(out, &[" service="]);
+        write_ms(self.service, out);
+        put(out, &[" status="]);
+        write_number(u64::from(self.status), out);
+        put(out, &[" bytes="]);
         if self.service.is_some() {
-            write!(f, "{}", self.bytes)?;
+            write_number(self.bytes, out);
         }
-        write!(
-            f,
-            " protocol={}",
-            if self.is_secure { "https" } else { "http" }
-        )
+        put(
+            out,
+            &[" protocol=", if is_secure { "https" } else { "http" }],
+        );
     }
 }
 
-fn write_ms(f: &mut fmt::Formatter<'_>, duration: Option<Duration>) -> fmt::Result {
-    duration.map_or(Ok(()), |duration| write!(f, "{}ms", duration.as_millis()))
+fn write_ms(duration: Option<Duration>, out: &mut Vec<u8>) {
+    if let Some(duration) = duration {
+        write_number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), out);
+        out.extend_from_slice(b"ms");
+    }
 }
 
-/// Text from outside that cannot leave its quotes.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut written = 0;
-        for character in self.0.chars() {
-            written += character.len_utf8();
-            if written > MAX_FIELD_BYTES {
-                return f.write_char('…');
-            }
-            match character {
-                '"' => f.write_str("%22")?,
-                '\\' => f.write_str("%5C")?,
-                control if control.is_control() => f.write_str("%00")?,
-                plain => f.write_char(plain)?,
-            }
+/// Appends text from outside so that it cannot leave its quotes.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    let cut = text.get(..text.floor_char_boundary(MAX_FIELD_BYTES));
+    let kept = cut.unwrap_or_default();
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if kept.as_bytes().iter().all(is_plain) {
+        out.extend_from_slice(kept.as_bytes());
+    } else {
+        for character in kept.chars() {
+            let mut bytes = [0; 4];
+            out.extend_from_slice(match character {
+                '"' => b"%22",
+                '\\' => b"%5C",
+                control if control.is_control() => b"%00",
+                plain => plain.encode_utf8(&mut bytes).as_bytes(),
+            });
         }
-        Ok(())
+    }
+    if kept.len() < text.len() {
+        out.extend_from_slice("…".as_bytes());
     }
 }
 
@@ -149,12 +166,12 @@ impl Recorder {
     }
 
     /// Puts a record among those that wait.
-    pub(crate) fn record(&self, record: &AccessRecord) {
+    pub(crate) fn record(&self, app: AppId, at: Time, line: &Line<'_>) {
         let mut batch = self.batch.borrow_mut();
         if batch.records == 0 {
             self.begun.notify_one();
         }
-        batch.push(record);
+        batch.push(app, at, |bytes| line.write(bytes));
         if batch.bytes.len() >= BATCH_BYTES {
             self.spool.send(std::mem::take(&mut *batch));
         }
@@ -185,10 +202,14 @@ impl Drop for Recorder {
 }
 
 impl Batch {
-    fn push(&mut self, record: &AccessRecord) {
+    fn push(&mut self, app: AppId, at: Time, write_line: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(BATCH_BYTES + 2 * MAX_FIELD_BYTES);
+        }
         self.bytes.extend_from_slice(&[0; 4]);
-        record.encode(&mut self.bytes);
+        AccessRecord::encode_head(app, at, &mut self.bytes);
+        write_line(&mut self.bytes);
         let length = self.bytes.len() - start - 4;
         let length = u32::try_from(length).expect("fields are cut, so a line has some kilobytes");
         if let Some(head) = self.bytes.get_mut(start..start + 4) {
@@ -302,25 +323,33 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
-    use api::ids::AppId;
-
     use super::*;
+
+    const SUBJECT: Described<'static> = Described {
+        method: "GET",
+        path: "/x?y",
+        host: "name.localhost",
+        request_id: "0192-a",
+        forwarded_for: "1.2.3.4",
+        is_secure: false,
+    };
 
     fn line() -> Line<'static> {
         Line {
             code: None,
-            method: "GET",
-            path: "/x?y",
-            host: "name.localhost",
-            request_id: "0192-a",
-            forwarded_for: "1.2.3.4",
+            subject: SUBJECT,
             dyno: None,
             connect: None,
             service: None,
             status: 503,
             bytes: 0,
-            is_secure: false,
         }
+    }
+
+    fn shown(line: &Line<'_>) -> String {
+        let mut out = Vec::new();
+        line.write(&mut out);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -334,34 +363,32 @@ mod tests {
             bytes: 123,
             ..line()
         };
-        insta::assert_snapshot!(line, @r#"at=info method=GET path="/x?y" host=name.localhost request_id=0192-a fwd="1.2.3.4" dyno=web.1 connect=0ms service=2ms status=200 bytes=123 protocol=http"#);
+        insta::assert_snapshot!(shown(&line), @r#"at=info method=GET path="/x?y" host=name.localhost request_id=0192-a fwd="1.2.3.4" dyno=web.1 connect=0ms service=2ms status=200 bytes=123 protocol=http"#);
     }
 
     #[test]
     fn a_failed_request() {
         let line = Line {
             code: Some(Code::H14),
-            is_secure: true,
+            subject: Described {
+                is_secure: true,
+                ..SUBJECT
+            },
             ..line()
         };
-        insta::assert_snapshot!(line, @r#"at=error code=H14 desc="No web processes running" method=GET path="/x?y" host=name.localhost request_id=0192-a fwd="1.2.3.4" dyno= connect= service= status=503 bytes= protocol=https"#);
+        insta::assert_snapshot!(shown(&line), @r#"at=error code=H14 desc="No web processes running" method=GET path="/x?y" host=name.localhost request_id=0192-a fwd="1.2.3.4" dyno= connect= service= status=503 bytes= protocol=https"#);
     }
 
     #[test]
     fn text_from_outside_stays_in_its_quotes() {
         let long = format!("/{}", "é".repeat(MAX_FIELD_BYTES));
-        let shown = Line {
-            path: &long,
-            ..line()
-        }
-        .to_string();
-        assert!(shown.contains("é…\" host="));
-        let line = Line {
-            path: "/\" status=200\n",
-            forwarded_for: "a\\\"b",
-            ..line()
-        }
-        .to_string();
+        let mut subject = SUBJECT;
+        subject.path = &long;
+        let cut = shown(&Line { subject, ..line() });
+        assert!(cut.contains("é…\" host="));
+        subject.path = "/\" status=200\n";
+        subject.forwarded_for = "a\\\"b";
+        let line = shown(&Line { subject, ..line() });
         assert!(line.contains(r#"path="/%22 status=200%00" host"#), "{line}");
         assert!(line.contains(r#"fwd="a%5C%22b" dyno"#), "{line}");
     }
@@ -377,7 +404,9 @@ mod tests {
             .collect();
         let mut batch = Batch::default();
         for record in &records {
-            batch.push(record);
+            batch.push(record.app, record.at, |bytes| {
+                bytes.extend_from_slice(record.line.as_bytes());
+            });
         }
         let back: Vec<_> = batch
             .records()

@@ -76,8 +76,10 @@ impl RouterConfig {
 pub struct Timeouts {
     /// For a client to finish its TLS handshake.
     pub handshake: Duration,
-    /// For a client to send a request head, and for a kept connection to send its next one.
+    /// For a client to send a request head.
     pub header_read: Duration,
+    /// For a client to begin its next request on a kept connection.
+    pub keep_alive: Duration,
     /// For a dyno to accept a connection: H19.
     pub connect: Duration,
     /// From the end of the request to the first byte of the response: H12.
@@ -108,6 +110,7 @@ impl Default for Timeouts {
         Self {
             handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(90),
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(30),
             rolling: Duration::from_secs(55),

@@ -1,28 +1,49 @@
 //! A lane: one thread of the data plane with everything it needs to route without asking another
 //! thread. There is one a core.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
 
 use api::clock::Clock;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_local,
+};
 
 use crate::{
     access::{Recorder, SpoolSender},
+    buffers::Buffers,
     config::{RouterConfig, Timeouts},
-    proxy::Pool,
+    dates::Dates,
+    h1::Dyno,
+    pool::Pool,
+    proxy::Connection,
+    run::Stop,
     table::{LocalRoutes, Routes},
+    timers::Timers,
 };
 
 /// What the requests of one thread share.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) routes: LocalRoutes,
-    pub(crate) pool: Pool,
+    /// For HTTP/1.x clients.
+    pub(crate) dynos: Pool<Dyno>,
+    /// For HTTP/2 clients.
+    pub(crate) pool: Pool<Connection>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Recorder,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
     /// Where clients are sent that should have come over TLS.
     pub(crate) https_port: u16,
+    pub(crate) dates: Dates,
+    is_stopping: Cell<bool>,
+    follows_stop: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
 }
@@ -39,7 +60,13 @@ impl Lane {
     ) -> Self {
         Self {
             routes: LocalRoutes::new(routes),
+            dynos: Pool::default(),
             pool: Pool::default(),
+            buffers: Rc::default(),
+            timers: Timers::new(),
+            dates: Dates::default(),
+            is_stopping: Cell::new(false),
+            follows_stop: Cell::new(false),
             recorder: Recorder::new(spool),
             timeouts: config.timeouts,
             clock: config.clock.clone(),
@@ -55,6 +82,25 @@ impl Lane {
         Open(Rc::clone(self))
     }
 
+    /// Whether connections shall end as soon as they can.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
+    /// From the first call on, wakes every connection when the router is asked to stop.
+    pub(crate) fn follow_stop(self: &Rc<Self>, stop: &watch::Receiver<Stop>) {
+        if self.follows_stop.replace(true) {
+            return;
+        }
+        let (lane, mut stop) = (Rc::clone(self), stop.clone());
+        spawn_local(async move {
+            if stop.wait_for(|stop| *stop != Stop::No).await.is_ok() {
+                lane.is_stopping.set(true);
+                lane.timers.wake_all();
+            }
+        });
+    }
+
     /// Returns when no connection is open. Safe to drop.
     pub(crate) async fn wait_all_closed(&self) {
         while self.open.get() > 0 {
@@ -68,12 +114,21 @@ impl Lane {
             let mut leaving = self.routes.leaving();
             while let Some(serial) = leaving.recv().await {
                 self.pool.forget(serial);
+                self.dynos.forget(serial);
                 // Or the former table would stay in memory until the next request.
                 self.routes.table();
             }
         };
+        // Who is in flight on a backend that is cut must learn of it.
+        let (cuts, seen) = (&self.routes.shared.cuts, Cell::new(0));
+        let is_news = || {
+            let now = cuts.load(Ordering::SeqCst);
+            seen.replace(now) != now
+        };
         tokio::join!(
+            self.timers.tick(is_news),
             self.recorder.keep_flushing(),
+            self.dynos.keep_fresh(self.timeouts.upstream_idle),
             self.pool.keep_fresh(self.timeouts.upstream_idle),
             follow_routes,
         );

@@ -6,26 +6,34 @@
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
 mod access;
+mod buffers;
 mod certificates;
 mod codes;
 mod config;
 mod control;
+mod dates;
 mod error;
+mod exchange;
 pub mod feed;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-#[expect(dead_code, reason = "the parser comes before what uses it")]
 mod h1;
 mod lane;
 mod listen;
+mod number;
 mod pages;
+mod place;
+mod pool;
 mod proxy;
 mod run;
 mod saved;
 mod serve;
+mod subject;
 mod table;
+mod timers;
 mod tls;
+mod wake;
 pub mod wire;
 
 pub use crate::{

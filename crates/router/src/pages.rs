@@ -59,11 +59,14 @@ impl Accept {
     /// JSON only if the client ranks it above HTML. RFC 9110 §12.5.1, without wildcards: a client
     /// that takes anything gets HTML.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
+        Self::of_values(headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes))
+    }
+
+    /// The same for the values of `Accept`.
+    pub(crate) fn of_values<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let (mut html, mut json) = (0.0, 0.0);
-        let ranges = headers
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
+        let ranges = values
+            .filter_map(|value| std::str::from_utf8(value).ok())
             .flat_map(|value| value.split(','));
         for range in ranges {
             let mut parts = range.split(';').map(str::trim);
@@ -84,10 +87,7 @@ impl Accept {
 /// The page as a response.
 pub(crate) fn respond(page: Page, accept: Accept, head: Option<&Head>) -> Response<ReplyBody> {
     let request_id = head.and_then(|head| head.request_id.to_str().ok());
-    let (kind, text) = match accept {
-        Accept::Html => ("text/html; charset=utf-8", page.html(request_id)),
-        Accept::Json => ("application/json", page.json(request_id)),
-    };
+    let (kind, text) = page.render(accept, request_id);
     let mut response = Response::new(ReplyBody::Page(Full::new(Bytes::from(text))));
     *response.status_mut() = page.status();
     let headers = response.headers_mut();
@@ -101,11 +101,21 @@ pub(crate) fn respond(page: Page, accept: Accept, head: Option<&Head>) -> Respon
 }
 
 impl Page {
-    fn status(self) -> StatusCode {
+    /// Its media type and its text.
+    pub(crate) fn render(self, accept: Accept, request_id: Option<&str>) -> (&'static str, String) {
+        match accept {
+            Accept::Html => ("text/html; charset=utf-8", self.html(request_id)),
+            Accept::Json => ("application/json", self.json(request_id)),
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Failed(code) => code.meaning().status,
             Self::NoSuchApp => StatusCode::NOT_FOUND,
-            Self::Refused(Refusal::Host) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::Host | Refusal::Malformed) => StatusCode::BAD_REQUEST,
+            Self::Refused(Refusal::TargetTooLong) => StatusCode::URI_TOO_LONG,
+            Self::Refused(Refusal::HeadTooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Refusal::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
         }
@@ -175,6 +185,18 @@ impl Page {
             Self::Refused(Refusal::Host) => words(
                 "Bad request",
                 "The request must name exactly one host, and a valid one.",
+            ),
+            Self::Refused(Refusal::Malformed) => words(
+                "Bad request",
+                "The request is malformed, or could be read in more than one way.",
+            ),
+            Self::Refused(Refusal::TargetTooLong) => words(
+                "Address too long",
+                "The address of the request is longer than this server takes.",
+            ),
+            Self::Refused(Refusal::HeadTooLong) => words(
+                "Request too large",
+                "The headers of the request are larger or more than this server takes.",
             ),
             Self::Refused(Refusal::Method) => words(
                 "Method not allowed",

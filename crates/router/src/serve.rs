@@ -2,12 +2,12 @@
 //!
 //! It must not know what a request is answered with: that is [`crate::proxy::answer`].
 
-use std::{cell::Cell, convert::Infallible, io, net::SocketAddr, pin::pin, rc::Rc};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, rc::Rc};
 
 use hyper::{
     body::Incoming,
     rt::{Executor, Read, Write},
-    server::conn::{http1, http2},
+    server::conn::http2,
     service::{HttpService, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,6 +15,7 @@ use tokio::{net::TcpStream, sync::watch, task::spawn_local, time::timeout};
 
 use crate::{
     config::MAX_HEAD_BYTES,
+    h1::{self, ClientStream},
     lane::Lane,
     proxy::{self, Peer, ReplyBody},
     run::Stop,
@@ -30,47 +31,25 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut peer = Peer::new(client, stream.local_addr()?, tls.is_some());
+    lane.follow_stop(&stop);
     let Some(tls) = tls else {
-        return serve_http1(lane, TokioIo::new(stream), Rc::new(peer), stop).await;
-    };
-    let Some(secured) = timeout(lane.timeouts.handshake, tls.accept(stream)).await?? else {
+        h1::serve(lane, ClientStream::Plain(stream), Rc::new(peer)).await;
         return Ok(());
     };
-    let stream = secured.stream;
+    // Boxed, like all that idle connections shall not hold room for.
+    let handshake = Box::pin(timeout(lane.timeouts.handshake, tls.accept(stream)));
+    let Some(secured) = handshake.await?? else {
+        return Ok(());
+    };
+    let stream = Box::new(secured.stream);
     peer.identity = secured.client;
     let peer = Rc::new(peer);
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(lane, TokioIo::new(stream), peer, stop).await
+        Box::pin(serve_http2(lane, TokioIo::new(stream), peer, stop)).await
     } else {
-        serve_http1(lane, TokioIo::new(stream), peer, stop).await
+        h1::serve(lane, ClientStream::Secure(stream), peer).await;
+        Ok(())
     }
-}
-
-async fn serve_http1(
-    lane: Rc<Lane>,
-    io: impl Read + Write + Unpin + Send + 'static,
-    peer: Rc<Peer>,
-    mut stop: watch::Receiver<Stop>,
-) -> io::Result<()> {
-    let has_begun = Rc::new(Cell::new(false));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(lane.timeouts.header_read)
-            .max_header_size(MAX_HEAD_BYTES)
-            .serve_connection(io, service(lane, peer, Rc::clone(&has_begun)))
-            .with_upgrades()
-    );
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended.map_err(io::Error::other),
-        _ = stop.wait_for(|stop| *stop != Stop::No) => {}
-    }
-    if !has_begun.get() {
-        return Ok(());
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await.map_err(io::Error::other)
 }
 
 async fn serve_http2(
@@ -85,7 +64,7 @@ async fn serve_http2(
             .timer(TokioTimer::new())
             .max_header_list_size(max_head_bytes)
             .keep_alive_interval(lane.timeouts.header_read)
-            .serve_connection(io, service(lane, peer, Rc::default()))
+            .serve_connection(io, service(lane, peer))
     );
     tokio::select! {
         biased;
@@ -99,10 +78,8 @@ async fn serve_http2(
 fn service(
     lane: Rc<Lane>,
     peer: Rc<Peer>,
-    has_begun: Rc<Cell<bool>>,
 ) -> impl HttpService<Incoming, ResBody = ReplyBody, Error = Infallible, Future: 'static> {
     service_fn(move |request| {
-        has_begun.set(true);
         let answer = proxy::answer(Rc::clone(&lane), Rc::clone(&peer), request);
         async move { Ok(answer.await) }
     })

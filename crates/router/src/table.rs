@@ -60,6 +60,8 @@ pub(crate) struct Routes {
     /// The same number where reading it costs nothing.
     fast_generation: AtomicU64,
     next_serial: AtomicU64,
+    /// How many backends were cut so far: [`Backend::cut`].
+    pub(crate) cuts: Arc<AtomicU64>,
     pub(crate) certificates: Arc<Certificates>,
     /// What the server may have to learn: see [`Routes::wait_news`].
     news: Arc<News>,
@@ -115,6 +117,7 @@ impl Routes {
             generation: watch::Sender::new(0),
             fast_generation: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
+            cuts: Arc::default(),
             certificates: Arc::default(),
             news: Arc::default(),
             keeper: Mutex::default(),

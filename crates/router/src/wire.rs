@@ -261,9 +261,14 @@ impl AccessRecord {
     /// the line.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.reserve(Self::HEAD_BYTES + self.line.len());
-        bytes.extend_from_slice(self.app.as_uuid().as_bytes());
-        bytes.extend_from_slice(&self.at.as_micros().to_be_bytes());
+        Self::encode_head(self.app, self.at, bytes);
         bytes.extend_from_slice(self.line.as_bytes());
+    }
+
+    /// What is before the line, for who writes that in place.
+    pub(crate) fn encode_head(app: AppId, at: Time, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(app.as_uuid().as_bytes());
+        bytes.extend_from_slice(&at.as_micros().to_be_bytes());
     }
 
     /// The record in `bytes`. Errors when they are too short or the line is not UTF-8.

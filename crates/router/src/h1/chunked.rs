@@ -93,10 +93,6 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.state == State::End
-    }
-
     /// The trailers that may be passed on, as lines.
     pub(crate) fn trailers(&self) -> Result<Vec<u8>, Malformed> {
         let mut lines = Vec::new();

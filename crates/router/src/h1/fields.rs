@@ -44,6 +44,7 @@ impl Kind {
             16 if is("x-forwarded-port") => Self::Ours,
             16 if is("proxy-connection") => Self::HopByHop,
             17 if is("x-forwarded-proto") => Self::Ours,
+            28 if is("x-client-certificate-subject") => Self::Ours,
             17 if is("transfer-encoding") => Self::TransferEncoding,
             _ => Self::Plain,
         };
@@ -78,7 +79,7 @@ impl Kind {
 /// Whether an app would take the header for one that is not passed on as it is: CGI and WSGI
 /// cannot tell `_` from `-`.
 fn is_disguised(name: &str) -> bool {
-    const LONGEST: usize = 17;
+    const LONGEST: usize = 28;
     if name.len() > LONGEST || !name.contains('_') {
         return false;
     }

@@ -20,6 +20,7 @@ pub(crate) fn request(bytes: &[u8]) -> Result<Option<Taken>, String> {
     let ours = Ours {
         client: b"192.0.2.1",
         port: b"80",
+        identity: None,
         protocol: "http",
         request_id: "00000000-0000-0000-0000-000000000000",
         start_ms: 1,
@@ -47,6 +48,7 @@ pub(crate) fn response(bytes: &[u8], is_head: bool) -> Result<Option<Taken>, Str
         keeps: true,
         takes_trailers: true,
         date: b"Thu, 01 Jan 1970 00:00:00 GMT",
+        hsts: None,
     };
     let mut written = Vec::new();
     render::to_client(&response, head.fields, &terms, &mut written);

@@ -10,6 +10,9 @@ use httparse::{Error, Header, Status};
 use super::malformed::Malformed;
 use crate::config::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
 
+/// A first line that is longer never ends well.
+pub(crate) const MAX_LINE_BYTES: usize = MAX_TARGET_BYTES + 1024;
+
 /// Room for the fields of one head.
 pub(crate) type Slots<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 
@@ -129,7 +132,7 @@ pub(crate) fn trailers<'h, 'b>(
 /// Why an unfinished request head will never do.
 fn too_long(bytes: &[u8]) -> Option<Malformed> {
     let line_bytes = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-    if line_bytes > MAX_TARGET_BYTES + 1024 {
+    if line_bytes >= MAX_LINE_BYTES {
         return Some(Malformed::TargetTooLong);
     }
     (bytes.len() >= MAX_HEAD_BYTES).then_some(Malformed::HeadTooLong)

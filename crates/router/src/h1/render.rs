@@ -10,6 +10,9 @@ use super::{
     request::Request,
     response::Response,
 };
+use crate::number::write_number;
+
+const HSTS: &str = "strict-transport-security";
 
 /// Where something is in a buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) client: &'a [u8],
     /// The port it connected to.
     pub(crate) port: &'a [u8],
+    /// Who the client is, by its certificate, if the app asked for one.
+    pub(crate) identity: Option<&'a [u8]>,
     /// `http` or `https`
     pub(crate) protocol: &'static str,
     /// For requests without a decent id of their own.
@@ -54,6 +59,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) takes_trailers: bool,
     /// For responses without one.
     pub(crate) date: &'a [u8],
+    /// `Strict-Transport-Security`, likewise.
+    pub(crate) hsts: Option<&'a [u8]>,
 }
 
 impl Span {
@@ -108,6 +115,9 @@ pub(crate) fn to_dyno(
     out.extend_from_slice(b"x-request-start: ");
     write_number(ours.start_ms.unsigned_abs(), out);
     out.extend_from_slice(b"\r\n");
+    if let Some(subject) = ours.identity {
+        write_field("x-client-certificate-subject", subject, out);
+    }
     write_field("via", via(request.version), out);
     if let Some(protocol) = request.upgrade {
         write_field("connection", b"upgrade", out);
@@ -158,6 +168,13 @@ pub(crate) fn to_client(
         if stays && !(response.options.names_others() && is_claimed(fields, field.name)) {
             write_field(field.name, field.value, out);
         }
+    }
+    if let Some(hsts) = terms.hsts
+        && !fields
+            .iter()
+            .any(|field| field.name.eq_ignore_ascii_case(HSTS))
+    {
+        write_field(HSTS, hsts, out);
     }
     if response.status == 101 {
         write_field("via", via(response.version), out);
@@ -218,21 +235,6 @@ pub(crate) fn write_framing(length: BodyLength, out: &mut Vec<u8>) {
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         BodyLength::None | BodyLength::UntilClose => {}
     }
-}
-
-/// In decimal.
-pub(crate) fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut count = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        count += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 /// Methods of which nobody expects a length (RFC 9110 §8.6).
@@ -297,6 +299,7 @@ mod tests {
         let ours = Ours {
             client: b"1.2.3.4",
             port: b"8443",
+            identity: None,
             protocol: "https",
             request_id: "0192-made",
             start_ms: 1_771_488_000_006,
@@ -402,6 +405,7 @@ mod tests {
             keeps,
             takes_trailers: false,
             date: b"Thu, 19 Feb 2026 08:00:00 GMT",
+            hsts: None,
         };
         let mut out = Vec::new();
         to_client(&response, head.fields, &terms, &mut out);
@@ -454,19 +458,5 @@ mod tests {
         Link: x
         via: 1.1 landfall
         ");
-    }
-
-    #[test]
-    fn numbers() {
-        for (number, expected) in [
-            (0, "0"),
-            (7, "7"),
-            (10, "10"),
-            (u64::MAX, "18446744073709551615"),
-        ] {
-            let mut out = Vec::new();
-            write_number(number, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
     }
 }

@@ -17,8 +17,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{exchange::Exchange, upstream::Connection};
-use crate::{codes::Code, config::Timeouts, table::Lease};
+use super::{head::Head, upstream::Connection};
+use crate::{codes::Code, config::Timeouts, exchange::Exchange, table::Lease};
 
 /// A request's body and how far it got. Connections read it through [`RequestBody`].
 pub(crate) struct RequestSource {
@@ -142,7 +142,7 @@ pub(crate) struct Relay {
 
 /// What ends with the response.
 pub(crate) struct Underway {
-    pub(crate) exchange: Exchange,
+    pub(crate) exchange: Exchange<Rc<Head>>,
     pub(crate) connection: Connection,
     pub(crate) lease: Lease,
 }

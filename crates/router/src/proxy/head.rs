@@ -13,6 +13,8 @@ use http::{
 };
 use uuid::Uuid;
 
+use crate::subject::{Described, Subject};
+
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -58,11 +60,33 @@ pub(crate) struct Head {
     pub(crate) peer: Rc<Peer>,
 }
 
+impl Subject for Rc<Head> {
+    fn described(&self) -> Described<'_> {
+        Described {
+            method: self.method.as_str(),
+            path: self
+                .target
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+            host: &self.host,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            forwarded_for: self.forwarded_for.to_str().unwrap_or_default(),
+            is_secure: self.peer.is_secure,
+        }
+    }
+}
+
 /// A request that is not worth routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// No host, several, a malformed one, or one that contradicts the request line.
     Host,
+    /// Bytes that two readers could read in two ways.
+    Malformed,
+    /// Its target is too long.
+    TargetTooLong,
+    /// Its head is too long, or has too many headers.
+    HeadTooLong,
     /// `CONNECT` is for forward proxies.
     Method,
     /// The connection was made for another host, whose clients are checked in another way.

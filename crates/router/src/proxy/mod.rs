@@ -5,12 +5,10 @@
 
 mod attempt;
 mod body;
-mod exchange;
 mod head;
 mod headers;
 mod tunnel;
 mod upstream;
-mod wake;
 
 use std::rc::Rc;
 
@@ -26,17 +24,18 @@ use tokio::task::spawn_local;
 use self::{
     attempt::{Answer, Attempt},
     body::{Relay, RequestSource, Underway},
-    exchange::Exchange,
 };
 pub(crate) use self::{
     body::ReplyBody,
     head::{ClientIdentity, Head, Peer, Refusal},
-    upstream::Pool,
+    upstream::Connection,
 };
 use crate::{
     codes::Code,
+    exchange::Exchange,
     lane::Lane,
     pages::{self, Page},
+    subject::Subject,
     table::{Passage, to_https},
 };
 
@@ -105,7 +104,7 @@ fn admit(lane: &Lane, head: &Head) -> Result<(AppId, Option<HeaderValue>), Refus
 
 fn redirect(lane: Rc<Lane>, app: AppId, head: Rc<Head>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Page(Full::default()));
-    match to_https(&head, lane.https_port) {
+    match to_https(head.described(), lane.https_port) {
         Some((status, location)) => {
             *response.status_mut() = status;
             response.headers_mut().insert(LOCATION, location);
@@ -122,7 +121,7 @@ async fn forward(
     lane: Rc<Lane>,
     head: &Rc<Head>,
     source: &Rc<RequestSource>,
-    exchange: &mut Exchange,
+    exchange: &mut Exchange<Rc<Head>>,
 ) -> Result<Answer, Code> {
     if head.has_unknown_expectation() {
         return Err(Code::H26);
@@ -140,7 +139,7 @@ async fn forward(
 fn relay(
     answer: Answer,
     source: Rc<RequestSource>,
-    mut exchange: Exchange,
+    mut exchange: Exchange<Rc<Head>>,
     client: OnUpgrade,
 ) -> Response<ReplyBody> {
     let Answer {

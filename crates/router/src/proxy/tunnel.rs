@@ -10,8 +10,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::exchange::Exchange;
-use crate::{codes::Code, table::Lease};
+use super::head::Head;
+use crate::{codes::Code, exchange::Exchange, table::Lease};
 
 const BUFFER_BYTES: usize = 8 * 1024;
 
@@ -22,7 +22,12 @@ struct Activity {
 }
 
 /// Carries bytes until the end, then logs.
-pub(crate) async fn run(mut exchange: Exchange, lease: Lease, client: OnUpgrade, dyno: OnUpgrade) {
+pub(crate) async fn run(
+    mut exchange: Exchange<Rc<Head>>,
+    lease: Lease,
+    client: OnUpgrade,
+    dyno: OnUpgrade,
+) {
     let lane = Rc::clone(exchange.lane());
     let _open = lane.open();
     let cut = lease.backend().wait_cut();

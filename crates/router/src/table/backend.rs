@@ -38,6 +38,8 @@ pub(crate) struct Backend {
     /// Milliseconds after [`Routes::started`].
     quarantined_until: AtomicU64,
     is_cut: AtomicBool,
+    /// How many were cut in all.
+    cuts: Arc<AtomicU64>,
     /// Made when first needed, since most backends are idle.
     cut: OnceLock<Arc<Notify>>,
     activity: Arc<Activity>,
@@ -66,6 +68,7 @@ impl Backend {
             is_retired: AtomicBool::new(false),
             quarantined_until: AtomicU64::new(0),
             is_cut: AtomicBool::new(false),
+            cuts: Arc::clone(&routes.cuts),
             cut: OnceLock::new(),
             activity: Arc::clone(activity),
             news: Arc::clone(&routes.news),
@@ -86,6 +89,7 @@ impl Backend {
     /// Ends whatever is still in flight.
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
+        self.cuts.fetch_add(1, Ordering::SeqCst);
         self.cut_notify().notify_waiters();
     }
 

@@ -1,13 +1,9 @@
 //! What an app asks of those who come over TLS, or without, in the form requests need it.
 
 use api::ids::AppId;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 
-use crate::{
-    certificates::is_challenge,
-    proxy::{Head, Peer},
-    wire::AppTls,
-};
+use crate::{certificates::is_challenge, proxy::Peer, subject::Described, wire::AppTls};
 
 /// An app's demands on its clients.
 #[derive(Debug, Default)]
@@ -92,20 +88,19 @@ impl Secure {
 
 /// Where a request over plain HTTP is sent, and with which status: one that keeps the method where
 /// it matters.
-pub(crate) fn to_https(head: &Head, https_port: u16) -> Option<(StatusCode, HeaderValue)> {
-    let status = match head.method {
-        Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+pub(crate) fn to_https(
+    request: Described<'_>,
+    https_port: u16,
+) -> Option<(StatusCode, HeaderValue)> {
+    let status = match request.method {
+        "GET" | "HEAD" => StatusCode::MOVED_PERMANENTLY,
         _ => StatusCode::PERMANENT_REDIRECT,
     };
     let port = match https_port {
         443 => String::new(),
         port => format!(":{port}"),
     };
-    let target = head
-        .target
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let location = format!("https://{}{port}{target}", head.host);
+    let location = format!("https://{}{port}{}", request.host, request.path);
     Some((status, HeaderValue::try_from(location).ok()?))
 }
 

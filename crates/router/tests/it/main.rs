@@ -6,6 +6,7 @@ mod control;
 mod entries;
 mod failures;
 mod forwarding;
+mod http1;
 mod https;
 mod repeating;
 mod sleep;

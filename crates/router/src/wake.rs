@@ -10,23 +10,25 @@ use tokio::{
     time::timeout,
 };
 
-use super::head::Head;
 use crate::{
     codes::Code,
     lane::Lane,
+    subject::Subject,
     table::{Duty, Lease, Wake},
     wire::SleepTicket,
 };
 
 /// The longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4096;
-/// A path is cut to so many bytes where it is told as a cause.
-const MAX_PATH_BYTES: usize = 200;
 
 /// Makes sure that the leased dyno is awake. Errors: H19 when the wake takes too long, H21 when it
 /// fails; all requests that share a wake share its end, too.
-pub(super) async fn wake(lane: &Rc<Lane>, lease: &Lease, head: &Head) -> Result<(), Code> {
-    let mut outcome = match lease.wake(|| cause(head)) {
+pub(crate) async fn wake(
+    lane: &Rc<Lane>,
+    lease: &Lease,
+    subject: &impl Subject,
+) -> Result<(), Code> {
+    let mut outcome = match lease.wake(|| subject.described().cause()) {
         Wake::NotNeeded => return Ok(()),
         Wake::Shared(outcome) => outcome,
         Wake::Due(duty, outcome) => {
@@ -39,15 +41,6 @@ pub(super) async fn wake(lane: &Rc<Lane>, lease: &Lease, head: &Head) -> Result<
         Ok(outcome) => outcome.unwrap_or(Err(Code::H21)),
         Err(_) => Err(Code::H21),
     }
-}
-
-/// What woke a dyno or an app: method, path without query, request id.
-pub(super) fn cause(head: &Head) -> String {
-    let path = head.target.path();
-    let end = path.floor_char_boundary(MAX_PATH_BYTES);
-    let path = path.get(..end).unwrap_or_default();
-    let request_id = head.request_id.to_str().unwrap_or_default();
-    format!("{} {path} request_id={request_id}", head.method)
 }
 
 async fn perform(duty: Duty, limit: Duration) {

@@ -1,20 +1,20 @@
 //! One request and its answer, kept until the access line is written. However a request ends —
 //! answered, failed, or dropped because the client left — exactly one line comes of it.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use api::{ids::AppId, names::DynoName};
+use api::ids::AppId;
+use http::StatusCode;
 use tokio::time::Instant;
 
-use super::head::Head;
-use crate::{access::Line, codes::Code, lane::Lane, table::Backend, wire::AccessRecord};
+use crate::{access::Line, codes::Code, lane::Lane, subject::Subject, table::Backend};
 
 /// A request to an app, not yet logged.
-pub(crate) struct Exchange {
+pub(crate) struct Exchange<S: Subject> {
     lane: Rc<Lane>,
     app: AppId,
-    head: Rc<Head>,
-    dyno: Option<DynoName>,
+    subject: S,
+    dyno: Option<Arc<Backend>>,
     connect: Option<Duration>,
     served_since: Option<Instant>,
     /// Once the response's head has gone out.
@@ -23,12 +23,12 @@ pub(crate) struct Exchange {
     is_logged: bool,
 }
 
-impl Exchange {
-    pub(crate) fn new(lane: Rc<Lane>, app: AppId, head: Rc<Head>) -> Self {
+impl<S: Subject> Exchange<S> {
+    pub(crate) fn new(lane: Rc<Lane>, app: AppId, subject: S) -> Self {
         Self {
             lane,
             app,
-            head,
+            subject,
             dyno: None,
             connect: None,
             served_since: None,
@@ -42,9 +42,13 @@ impl Exchange {
         &self.lane
     }
 
+    pub(crate) fn subject(&self) -> &S {
+        &self.subject
+    }
+
     /// A dyno is about to be tried.
-    pub(crate) fn trying(&mut self, backend: &Backend) {
-        self.dyno = Some(backend.name.clone());
+    pub(crate) fn trying(&mut self, backend: &Arc<Backend>) {
+        self.dyno = Some(Arc::clone(backend));
         self.connect = None;
         self.served_since = None;
     }
@@ -76,36 +80,28 @@ impl Exchange {
         self.log(Some(code), code.meaning().status.as_u16());
     }
 
+    /// It went wrong, in a way that has a status of its own.
+    pub(crate) fn refuse(mut self, code: Code, status: StatusCode) {
+        self.log(Some(code), status.as_u16());
+    }
+
     fn log(&mut self, code: Option<Code>, status: u16) {
         self.is_logged = true;
-        let head = &self.head;
         let line = Line {
             code,
-            method: head.method.as_str(),
-            path: head
-                .target
-                .path_and_query()
-                .map_or("/", |target| target.as_str()),
-            host: &head.host,
-            request_id: head.request_id.to_str().unwrap_or_default(),
-            forwarded_for: head.forwarded_for.to_str().unwrap_or_default(),
-            dyno: self.dyno.as_ref(),
+            subject: self.subject.described(),
+            dyno: self.dyno.as_ref().map(|dyno| &dyno.name),
             connect: self.connect,
             service: self.served_since.map(|since| since.elapsed()),
             status,
             bytes: self.bytes,
-            is_secure: head.peer.is_secure,
         };
-        let record = AccessRecord {
-            app: self.app,
-            at: self.lane.clock.now(),
-            line: line.to_string(),
-        };
-        self.lane.recorder.record(&record);
+        let now = self.lane.clock.now();
+        self.lane.recorder.record(self.app, now, &line);
     }
 }
 
-impl Drop for Exchange {
+impl<S: Subject> Drop for Exchange<S> {
     /// Dropped without an end: the client left. During a response that is its good right, before
     /// one it is H27.
     fn drop(&mut self) {
