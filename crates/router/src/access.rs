@@ -6,10 +6,11 @@
 
 use std::{
     cell::RefCell,
-    io,
+    io::{self, Write as _},
+    os::unix::net::UnixStream,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
@@ -23,7 +24,10 @@ use api::{
     names::DynoName,
 };
 use logs::spool::{Limits, Writer};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::sleep,
+};
 
 use crate::{codes::Code, number::write_number, subject::Described, wire::AccessRecord};
 
@@ -154,6 +158,7 @@ struct Batch {
 pub(crate) struct SpoolSender {
     batches: SyncSender<Batch>,
     dropped: Arc<AtomicU64>,
+    orders: Arc<Mutex<Vec<Order>>>,
 }
 
 impl Recorder {
@@ -240,6 +245,56 @@ impl SpoolSender {
     }
 }
 
+/// What is to become of the spool when another router takes over.
+#[derive(Debug)]
+enum Order {
+    /// Let another process have it, and say so.
+    Release(oneshot::Sender<()>),
+    /// It came to nothing.
+    Resume,
+    /// Send lines to the other process from now on.
+    Forward(UnixStream),
+}
+
+impl SpoolSender {
+    /// Lets another process have the spool; lines wait. Returns when it can open it. Safe to drop.
+    pub(crate) async fn release(&self) {
+        let (sender, released) = oneshot::channel();
+        self.order(Order::Release(sender));
+        // Its thread ends only when the router does.
+        drop(released.await);
+    }
+
+    /// Takes the spool back.
+    pub(crate) fn resume(&self) {
+        self.order(Order::Resume);
+    }
+
+    /// Sends lines to the process that has it now.
+    pub(crate) fn forward(&self, to: UnixStream) {
+        self.order(Order::Forward(to));
+    }
+
+    /// Takes a record of another process, with its length before it. Blocks while there is no room.
+    pub(crate) fn adopt(&self, record: Vec<u8>) {
+        let batch = Batch {
+            bytes: record,
+            records: 1,
+        };
+        if self.batches.send(batch).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn order(&self, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.push(order);
+        drop(orders);
+        // If there is no room for it, the thread is awake anyway.
+        drop(self.batches.try_send(Batch::default()));
+    }
+}
+
 /// Starts the thread that owns the spool in `directory`.
 pub(crate) fn start_spool(
     directory: PathBuf,
@@ -250,10 +305,13 @@ pub(crate) fn start_spool(
     let sender = SpoolSender {
         batches,
         dropped: Arc::clone(&dropped),
+        orders: Arc::default(),
     };
     let spool = Spool {
         directory,
         clock,
+        orders: Arc::clone(&sender.orders),
+        owner: Owner::Us,
         writer: None,
         refused_at: None,
         dropped,
@@ -265,10 +323,22 @@ pub(crate) fn start_spool(
     Ok((sender, thread))
 }
 
+/// Who writes the spool's files.
+#[derive(Debug)]
+enum Owner {
+    Us,
+    /// Nobody for the moment; these wait.
+    Nobody(Vec<Batch>),
+    /// The process at the other end.
+    Other(UnixStream),
+}
+
 /// What the spool's thread holds.
 struct Spool {
     directory: PathBuf,
     clock: Clock,
+    orders: Arc<Mutex<Vec<Order>>>,
+    owner: Owner,
     writer: Option<Writer>,
     refused_at: Option<Time>,
     /// Records that did not reach the writer.
@@ -280,16 +350,56 @@ impl Spool {
     fn run(mut self, batches: &Receiver<Batch>) {
         self.open();
         while let Ok(batch) = batches.recv() {
-            if self.writer.is_none() {
-                self.open();
+            let orders =
+                std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+            for order in orders {
+                self.obey(order);
             }
-            if let Some(writer) = &mut self.writer {
-                batch.records().for_each(|record| writer.append(record));
-                writer.flush();
-            } else {
-                self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+            if batch.records > 0 {
+                self.write(batch);
             }
             self.report_loss();
+        }
+    }
+
+    fn write(&mut self, batch: Batch) {
+        match &mut self.owner {
+            Owner::Us => {}
+            Owner::Nobody(waiting) => return waiting.push(batch),
+            Owner::Other(stream) => {
+                if stream.write_all(&batch.bytes).is_err() {
+                    self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+                }
+                return;
+            }
+        }
+        if self.writer.is_none() {
+            self.open();
+        }
+        if let Some(writer) = &mut self.writer {
+            batch.records().for_each(|record| writer.append(record));
+            writer.flush();
+        } else {
+            self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let (owner, released) = match order {
+            Order::Release(released) => {
+                self.writer = None;
+                (Owner::Nobody(Vec::new()), Some(released))
+            }
+            Order::Resume => (Owner::Us, None),
+            Order::Forward(stream) => (Owner::Other(stream), None),
+        };
+        if let Owner::Nobody(waiting) = std::mem::replace(&mut self.owner, owner) {
+            for batch in waiting {
+                self.write(batch);
+            }
+        }
+        if released.is_some_and(|released| released.send(()).is_err()) {
+            tracing::debug!("nobody waits for the spool any more");
         }
     }
 

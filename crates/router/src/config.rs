@@ -3,11 +3,15 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use api::clock::Clock;
+
+use crate::handover::Sockets;
 
 /// Dynos tried for one request before it fails, as at Heroku.
 pub(crate) const MAX_TRIES: usize = 10;
@@ -25,7 +29,7 @@ pub(crate) const MAX_TARGET_BYTES: usize = 32 * 1024;
 /// Headers of one message.
 pub(crate) const MAX_FIELDS: usize = 128;
 /// Connections the kernel holds ready for each listening socket.
-pub(crate) const ACCEPT_BACKLOG: u32 = 4096;
+pub(crate) const ACCEPT_BACKLOG: i32 = 4096;
 
 /// Files, addresses and limits of one router process.
 #[derive(Clone, Debug)]
@@ -50,6 +54,10 @@ pub struct RouterConfig {
     pub timeouts: Timeouts,
     /// For `X-Request-Start` and the times of access lines.
     pub clock: Clock,
+    /// Sockets to accept from in place of ones of its own on `http` and `https`.
+    pub sockets: Option<Arc<Sockets>>,
+    /// Who started it: told a line, `ready`, when it accepts requests.
+    pub parent: Option<Arc<UnixStream>>,
 }
 
 impl RouterConfig {
@@ -67,6 +75,8 @@ impl RouterConfig {
             threads: None,
             timeouts: Timeouts::default(),
             clock: Clock::system(),
+            sockets: None,
+            parent: None,
         }
     }
 }
@@ -101,6 +111,12 @@ pub struct Timeouts {
     pub drain: Duration,
     /// For all requests in flight when the router is asked to stop.
     pub stop: Duration,
+    /// The same when another router has taken over: long enough for upgraded connections
+    /// and streams.
+    pub leave: Duration,
+    /// Seconds without a sign of life after which a thread of the data plane is given up, and the
+    /// process with it.
+    pub stuck_seconds: u32,
     /// Between two reports of what the apps had to do.
     pub activity: Duration,
 }
@@ -121,6 +137,8 @@ impl Default for Timeouts {
             upstream_idle_unrepeatable: Duration::from_secs(1),
             drain: Duration::from_secs(30),
             stop: Duration::from_secs(30),
+            leave: Duration::from_hours(1),
+            stuck_seconds: 15,
             activity: Duration::from_secs(2),
         }
     }

@@ -2,11 +2,16 @@
 //!
 //! It must not touch a request. Routing goes on whatever happens here. Read [`Control::run`].
 
+mod give;
 mod receive;
 mod told;
 
 use std::{
-    collections::HashMap, fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc,
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,17 +23,20 @@ use tokio::{
     io::BufReader,
     net::{
         UnixListener, UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
+        unix::{OwnedReadHalf, OwnedWriteHalf, SocketAddr},
     },
     sync::watch,
     task::{JoinError, JoinHandle, spawn_blocking},
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 
+pub(crate) use self::give::Given;
 use self::{receive::Incoming, told::Told};
 use crate::{
+    access::SpoolSender,
     config::RouterConfig,
     feed::Addresses,
+    handover,
     run::Stop,
     saved::{Done, Saved},
     table::{Backend, Routes},
@@ -41,6 +49,8 @@ use crate::{
 
 /// A server that does not read for this long is let go; it connects again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// When the server's socket cannot be made again.
+const OPEN_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What the thread needs.
 pub(crate) struct Control {
@@ -49,6 +59,9 @@ pub(crate) struct Control {
     /// What is done to the routes file at present.
     upkeep: Option<JoinHandle<Done>>,
     addresses: Addresses,
+    given: Given,
+    spool: SpoolSender,
+    stop: watch::Sender<Stop>,
     clock: Clock,
     /// See [`crate::Timeouts::drain`].
     drain: Duration,
@@ -81,10 +94,28 @@ struct Server {
     incoming: Option<Incoming>,
 }
 
-/// Makes the socket, mode 0600, in place of one that a former router left.
-pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)?;
+/// Where others find this router.
+pub(crate) struct Doors {
+    path: PathBuf,
+    server: UnixListener,
+    /// For a router that takes this one's place.
+    successor: UnixListener,
+}
+
+impl Doors {
+    /// Makes the sockets, mode 0600, in place of those that a former router left.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(directory)?;
+        Ok(Self {
+            path: path.to_owned(),
+            server: listen(path)?,
+            successor: listen(&handover::path(path))?,
+        })
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
     let unfinished = path.with_extension(format!("{}", std::process::id()));
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -98,9 +129,10 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 
 impl Control {
     pub(crate) fn new(
-        routes: Arc<Routes>,
         saved: Saved,
-        addresses: Addresses,
+        (routes, spool): (Arc<Routes>, SpoolSender),
+        (given, addresses): (Given, Addresses),
+        stop: watch::Sender<Stop>,
         config: &RouterConfig,
     ) -> Self {
         Self {
@@ -108,6 +140,9 @@ impl Control {
             saved,
             upkeep: None,
             addresses,
+            given,
+            spool,
+            stop,
             clock: config.clock.clone(),
             drain: config.timeouts.drain,
             activity: config.timeouts.activity,
@@ -116,7 +151,8 @@ impl Control {
     }
 
     /// Serves one server at a time, the one that connected last, until told to stop.
-    pub(crate) async fn run(mut self, listener: UnixListener, mut stop: watch::Receiver<Stop>) {
+    pub(crate) async fn run(mut self, mut doors: Doors) {
+        let mut stop = self.stop.subscribe();
         let mut server: Option<Server> = None;
         let routes = Arc::clone(&self.routes);
         let mut activity: Interval = interval(self.activity);
@@ -124,10 +160,19 @@ impl Control {
         loop {
             let told = tokio::select! {
                 _ = stop.wait_for(|stop| *stop != Stop::No) => return,
-                accepted = listener.accept() => {
+                accepted = doors.server.accept() => {
                     match accepted {
                         Ok((stream, _)) => server = self.greet(stream).await,
                         Err(error) => tracing::warn!(%error, "cannot accept the server"),
+                    }
+                    Ok(())
+                }
+                accepted = doors.successor.accept() => {
+                    // While it hands over nothing may change, and nobody wait here for an answer.
+                    server = None;
+                    match self.hand_over(doors, accepted).await {
+                        Some(again) => doors = again,
+                        None => return,
                     }
                     Ok(())
                 }
@@ -149,6 +194,37 @@ impl Control {
             if let Err(error) = told {
                 tracing::warn!(%error, "the connection to the server broke");
                 server = None;
+            }
+        }
+    }
+
+    /// Returns the sockets to go on with, if this router goes on.
+    async fn hand_over(
+        &self,
+        doors: Doors,
+        accepted: io::Result<(UnixStream, SocketAddr)>,
+    ) -> Option<Doors> {
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept another router");
+                return Some(doors);
+            }
+        };
+        let path = doors.path.clone();
+        drop(doors);
+        let Err(error) = self.give(stream).await else {
+            tracing::info!("another router has taken over; ending with the last request");
+            return None;
+        };
+        tracing::warn!(%error, "another router did not take over; going on");
+        loop {
+            match Doors::open(&path) {
+                Ok(doors) => return Some(doors),
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "cannot listen for the server");
+                    sleep(OPEN_BACK_OFF).await;
+                }
             }
         }
     }

@@ -58,6 +58,15 @@ pub enum RouterError {
     /// The operating system gave no thread or no event queue.
     #[error("cannot start a thread of the router")]
     Thread(#[source] io::Error),
+    /// Sockets that were handed over cannot be used.
+    #[error("cannot accept from the sockets that were handed over")]
+    Sockets(#[source] io::Error),
+    /// A thread of the data plane goes round no more. The process should be started again.
+    #[error("the router's thread `{name}` is stuck")]
+    ThreadStuck {
+        /// The thread's name.
+        name: String,
+    },
     /// A thread of the router panicked. The process should be started again.
     #[error("the router's thread `{name}` ended by itself")]
     ThreadEnded {

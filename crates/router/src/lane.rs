@@ -43,6 +43,8 @@ pub(crate) struct Lane {
     pub(crate) https_port: u16,
     pub(crate) dates: Dates,
     is_stopping: Cell<bool>,
+    /// Another router has taken over: idle connections may bring one more request.
+    is_leaving: Cell<bool>,
     follows_stop: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
@@ -66,6 +68,7 @@ impl Lane {
             timers: Timers::new(),
             dates: Dates::default(),
             is_stopping: Cell::new(false),
+            is_leaving: Cell::new(false),
             follows_stop: Cell::new(false),
             recorder: Recorder::new(spool),
             timeouts: config.timeouts,
@@ -87,6 +90,12 @@ impl Lane {
         self.is_stopping.get()
     }
 
+    /// Whether those without a request shall end at once. Not after a take-over: a request may be on
+    /// its way, so they end with their next answer, or with their time.
+    pub(crate) fn closes_idle(&self) -> bool {
+        self.is_stopping.get() && !self.is_leaving.get()
+    }
+
     /// From the first call on, wakes every connection when the router is asked to stop.
     pub(crate) fn follow_stop(self: &Rc<Self>, stop: &watch::Receiver<Stop>) {
         if self.follows_stop.replace(true) {
@@ -94,9 +103,18 @@ impl Lane {
         }
         let (lane, mut stop) = (Rc::clone(self), stop.clone());
         spawn_local(async move {
-            if stop.wait_for(|stop| *stop != Stop::No).await.is_ok() {
+            loop {
+                let asked = stop.wait_for(|stop| *stop != Stop::No).await;
+                let Ok(is_leaving) = asked.map(|stop| *stop == Stop::Leaving) else {
+                    return;
+                };
+                lane.is_leaving.set(is_leaving);
                 lane.is_stopping.set(true);
                 lane.timers.wake_all();
+                let is_over = stop.wait_for(|stop| *stop != Stop::Leaving).await;
+                if !is_leaving || is_over.is_err() {
+                    return;
+                }
             }
         });
     }

@@ -1,6 +1,6 @@
 //! Requests to dynos: its own process, its own last known routes.
 //!
-//! It must not know why a route is as it is: tables come whole from the server ([`wire`]), and the
+//! It must not know why a route is as it is: they come from the server ([`wire`]), and the
 //! router serves by the last one for ever. Read [`wire::RouteTable`] first, then [`run()`]; the
 //! server's end of the feed is [`Feed`].
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
@@ -19,6 +19,7 @@ pub mod feed;
 #[doc(hidden)]
 pub mod fuzzing;
 mod h1;
+mod handover;
 mod lane;
 mod listen;
 mod number;
@@ -34,11 +35,13 @@ mod table;
 mod timers;
 mod tls;
 mod wake;
+mod watch;
 pub mod wire;
 
 pub use crate::{
     config::{RouterConfig, Timeouts},
     error::RouterError,
     feed::Feed,
+    handover::Sockets,
     run::{Router, Stop, run},
 };

@@ -3,36 +3,44 @@
 //! Read [`run`], which is the whole life of a router process, then [`Router::start`].
 
 use std::{
-    io,
-    net::SocketAddr,
+    io::{self, Write},
     num::NonZeroUsize,
     rc::Rc,
     sync::{Arc, mpsc as sync_mpsc},
     thread::{self, JoinHandle, available_parallelism},
+    time::Duration,
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
+    net::TcpListener,
     runtime::{Builder, LocalOptions},
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    task::spawn_local,
-    time::timeout,
+    task::{JoinSet, spawn_local},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
     access::{self, SpoolSender},
     config::RouterConfig,
-    control::{self, Control},
+    control::{Control, Doors, Given},
     error::RouterError,
     feed::Addresses,
+    handover::{Former, READY, Share, Sockets},
     lane::Lane,
-    listen::{self, Listeners},
+    listen,
     saved::{Said, Saved},
     table::Routes,
     tls::Tls,
+    watch::{Pulse, Watch},
     wire::entry::fingerprint,
 };
+
+/// Between two looks at the threads' pulses.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two beats.
+const BEAT_INTERVAL: Duration = Duration::from_millis(400);
 
 /// Whether the router shall end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +50,8 @@ pub enum Stop {
     No,
     /// Accept nothing more; requests in flight have [`crate::Timeouts::stop`] to end.
     Gracefully,
+    /// Another router has taken over: the same, with [`crate::Timeouts::leave`].
+    Leaving,
     /// Now.
     AtOnce,
 }
@@ -50,7 +60,11 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Router {
     addresses: Addresses,
+    given: Given,
     stop: watch::Sender<Stop>,
+    watch: Watch,
+    /// See [`crate::Timeouts::stuck_seconds`].
+    stuck_seconds: u32,
     threads: Vec<JoinHandle<()>>,
     /// Names of threads that ended.
     ended: mpsc::UnboundedReceiver<String>,
@@ -63,6 +77,7 @@ struct LaneStart {
     routes: Arc<Routes>,
     spool: SpoolSender,
     tls: Tls,
+    https_port: u16,
     stop: watch::Receiver<Stop>,
 }
 
@@ -88,8 +103,14 @@ pub fn run(config: RouterConfig) -> Result<(), RouterError> {
         Ok::<_, RouterError>(forward.1)
     })?;
     raise_file_limit();
+    let parent = config.parent.clone();
     let mut router = Router::start(config)?;
-    runtime.block_on(async {
+    if let Some(parent) = parent
+        && let Err(error) = (&*parent).write_all(READY.as_bytes())
+    {
+        tracing::warn!(%error, "cannot tell who started the router that it is ready");
+    }
+    let ended = runtime.block_on(async {
         let mut next = Stop::Gracefully;
         loop {
             tokio::select! {
@@ -101,13 +122,21 @@ pub fn run(config: RouterConfig) -> Result<(), RouterError> {
                 ended = router.wait_ended() => return ended,
             }
         }
-    })
+    });
+    if let Err(error @ RouterError::ThreadStuck { .. }) = &ended {
+        tracing::error!(%error, "giving the process up");
+        router.abandon();
+    }
+    ended
 }
 
 impl Router {
     /// Starts a router and returns when it accepts requests. It serves by the last known routes
     /// until the server connects.
     pub fn start(config: RouterConfig) -> Result<Self, RouterError> {
+        let mut config = config;
+        let former = Former::ask(&config.socket);
+        let sockets = sockets(&mut config, former.as_ref())?;
         let config = Arc::new(config);
         let routes = Arc::new(Routes::new());
         let tls = Tls::load(
@@ -118,15 +147,15 @@ impl Router {
         let (spool, spool_thread) = access::start_spool(config.spool.clone(), config.clock.clone())
             .map_err(RouterError::Thread)?;
         let (ended_sender, ended) = mpsc::unbounded_channel();
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addresses = sockets.addresses().map_err(RouterError::Sockets)?;
         // An early return drops first the lane's hold on the access log, then the router, which
         // ends the threads that run already.
         let mut router = Self {
-            addresses: Addresses {
-                http: unknown,
-                https: unknown,
-            },
+            addresses,
+            given: Given::new(Arc::clone(&sockets)),
             stop: watch::Sender::new(Stop::No),
+            watch: Watch::default(),
+            stuck_seconds: config.timeouts.stuck_seconds,
             threads: vec![spool_thread],
             ended,
         };
@@ -135,10 +164,16 @@ impl Router {
             routes,
             spool,
             tls,
+            https_port: addresses.https.port(),
             stop: router.stop.subscribe(),
         };
-        router.start_lanes(&lane, &ended_sender)?;
+        router.start_lanes(&lane, &sockets, &ended_sender)?;
+        drop(sockets);
+        let (spool, stop) = (lane.spool.clone(), lane.stop.clone());
         router.start_control(lane, saved, &ended_sender)?;
+        if let Some(former) = former {
+            succeed(former, spool, stop);
+        }
         Ok(router)
     }
 
@@ -149,15 +184,39 @@ impl Router {
 
     /// Asks it to end; [`Router::wait_ended`] tells when it has.
     pub fn stop(&self, stop: Stop) {
+        self.given.close();
         self.stop.send_replace(stop);
+    }
+
+    /// Leaves its threads alone, so that the process can end although one of them does not.
+    fn abandon(&mut self) {
+        self.threads.clear();
     }
 
     /// Waits until all its threads have ended after [`Router::stop`], and no longer than until one
     /// has without. Safe to drop.
     pub async fn wait_ended(&mut self) -> Result<(), RouterError> {
-        while let Some(name) = self.ended.recv().await {
-            if *self.stop.borrow() == Stop::No {
-                return Err(RouterError::ThreadEnded { name });
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                ended = self.ended.recv() => ended,
+                _ = looks.tick() => {
+                    if let Some(name) = self.watch.look(self.stuck_seconds)
+                        && *self.stop.borrow() == Stop::No
+                    {
+                        let name = name.to_owned();
+                        return Err(RouterError::ThreadStuck { name });
+                    }
+                    continue;
+                }
+            };
+            match ended {
+                Some(name) if *self.stop.borrow() == Stop::No => {
+                    return Err(RouterError::ThreadEnded { name });
+                }
+                Some(_) => {}
+                None => break,
             }
         }
         self.join();
@@ -167,25 +226,23 @@ impl Router {
     fn start_lanes(
         &mut self,
         lane: &LaneStart,
+        sockets: &Sockets,
         ended: &mpsc::UnboundedSender<String>,
     ) -> Result<(), RouterError> {
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let configured = Addresses {
-            http: lane.config.http,
-            https: lane.config.https,
-        };
-        let mut claimed = None;
-        for index in 0..lane.config.threads.unwrap_or(cores).get() {
+        let lanes = lane.config.threads.unwrap_or(cores).get();
+        for index in 0..lanes {
+            let name = format!("lane-{index}");
+            let share = sockets.share(index, lanes).map_err(RouterError::Sockets)?;
+            let pulse = self.watch.add(name.clone());
             let (ready, listening) = sync_mpsc::channel();
             let start = lane.clone();
-            self.spawn(format!("lane-{index}"), ended, move || {
-                run_lane(&start, claimed, configured, &ready);
+            self.spawn(name.clone(), ended, move || {
+                run_lane(&start, share, (&pulse, &ready));
             })?;
-            let gone = || RouterError::ThreadEnded {
-                name: format!("lane-{index}"),
-            };
-            self.addresses = listening.recv().map_err(|_| gone())??;
-            claimed = Some(self.addresses);
+            listening
+                .recv()
+                .map_err(|_| RouterError::ThreadEnded { name })??;
         }
         Ok(())
     }
@@ -199,23 +256,29 @@ impl Router {
         let LaneStart {
             config,
             routes,
-            stop,
+            spool,
             ..
         } = lane;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(RouterError::Thread)?;
-        let listener = {
+        let doors = {
             let _inside = runtime.enter();
-            control::listen(&config.socket).map_err(|source| RouterError::ControlSocket {
+            Doors::open(&config.socket).map_err(|source| RouterError::ControlSocket {
                 path: config.socket.clone(),
                 source,
             })?
         };
-        let control = Control::new(routes, saved, self.addresses, &config);
+        let control = Control::new(
+            saved,
+            (routes, spool),
+            (self.given.clone(), self.addresses),
+            self.stop.clone(),
+            &config,
+        );
         self.spawn("control".to_owned(), ended, move || {
-            runtime.block_on(control.run(listener, stop));
+            runtime.block_on(control.run(doors));
         })
     }
 
@@ -310,12 +373,47 @@ fn load_routes(routes: &Routes, config: &RouterConfig) -> Saved {
     }
 }
 
+/// What to accept from: what was given, else what the former router has, else sockets of its own.
+fn sockets(
+    config: &mut RouterConfig,
+    former: Option<&Former>,
+) -> Result<Arc<Sockets>, RouterError> {
+    if let Some(given) = config.sockets.take() {
+        return Ok(given);
+    }
+    match former {
+        Some(former) => former.sockets.try_clone().map_err(RouterError::Sockets),
+        None => Sockets::claim(config.http, config.https, config.threads),
+    }
+    .map(Arc::new)
+}
+
+/// Takes the place of a former router, and its last access lines.
+fn succeed(former: Former, spool: SpoolSender, stop: watch::Receiver<Stop>) {
+    let take = move || -> io::Result<()> {
+        let mut lines = former.dismiss()?;
+        let goes_on = || *stop.borrow() == Stop::No;
+        while let Some(record) = lines.next(LOOK_INTERVAL, goes_on)? {
+            spool.adopt(record);
+        }
+        Ok(())
+    };
+    // Not waited for at the end: it may outlive what it listens to by one look.
+    let started = thread::Builder::new().name("former".to_owned()).spawn(|| {
+        if let Err(error) = take() {
+            tracing::warn!(%error, "the last lines of the former router are lost");
+        }
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, "cannot dismiss the former router");
+    }
+}
+
 /// A lane's thread, from its sockets to its last request.
 fn run_lane(
     start: &LaneStart,
-    claimed: Option<Addresses>,
-    configured: Addresses,
-    ready: &sync_mpsc::Sender<Result<Addresses, RouterError>>,
+    share: Share,
+    (pulse, ready): (&Pulse, &sync_mpsc::Sender<Result<(), RouterError>>),
 ) {
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -325,53 +423,63 @@ fn run_lane(
         Err(error) => return drop(ready.send(Err(RouterError::Thread(error)))),
     };
     runtime.block_on(async {
-        let listeners = match claimed {
-            None => Listeners::claim(configured),
-            Some(addresses) => Listeners::join(addresses),
+        let listeners = |sockets: Vec<std::net::TcpListener>| {
+            let listeners = sockets.into_iter().map(TcpListener::from_std);
+            listeners.collect::<io::Result<Vec<_>>>()
         };
-        let unnamed = |source: io::Error| RouterError::Bind {
-            address: configured.http,
-            source,
-        };
-        let bound = listeners.and_then(|listeners| {
-            listeners
-                .addresses()
-                .map_err(unnamed)
-                .map(|addresses| (listeners, addresses))
-        });
-        match bound {
-            Ok((listeners, addresses)) => {
-                drop(ready.send(Ok(addresses)));
-                serve(start, listeners).await;
+        match (listeners(share.http), listeners(share.https)) {
+            (Ok(http), Ok(https)) => {
+                drop(ready.send(Ok(())));
+                serve(start, (http, https), pulse.clone()).await;
             }
-            Err(error) => drop(ready.send(Err(error))),
+            (Err(error), _) | (_, Err(error)) => {
+                drop(ready.send(Err(RouterError::Sockets(error))));
+            }
         }
     });
 }
 
-async fn serve(start: &LaneStart, listeners: Listeners) {
-    let https_port = listeners
-        .addresses()
-        .map_or(start.config.https.port(), |at| at.https.port());
+async fn serve(
+    start: &LaneStart,
+    (http, https): (Vec<TcpListener>, Vec<TcpListener>),
+    pulse: Pulse,
+) {
     let lane = Rc::new(Lane::new(
         Arc::clone(&start.routes),
         start.spool.clone(),
-        (&start.config, https_port),
+        (&start.config, start.https_port),
     ));
     let house = Rc::clone(&lane);
     spawn_local(async move { house.keep_house().await });
+    spawn_local(keep_beating(pulse));
+    let plain = http.into_iter().map(|listener| (listener, None));
+    let secure = https.into_iter();
+    let secure = secure.map(|listener| (listener, Some(start.tls.clone())));
+    let mut accepting = JoinSet::new();
+    for (listener, tls) in plain.chain(secure) {
+        accepting.spawn_local(listen::accept(
+            Rc::clone(&lane),
+            listener,
+            tls,
+            start.stop.clone(),
+        ));
+    }
+    accepting.join_all().await;
     let mut stop = start.stop.clone();
-    tokio::join!(
-        listen::accept(&lane, listeners.http, None, stop.clone()),
-        listen::accept(
-            &lane,
-            listeners.https,
-            Some(start.tls.clone()),
-            stop.clone()
-        ),
-    );
+    let limit = match *stop.borrow() {
+        Stop::Leaving => start.config.timeouts.leave,
+        Stop::No | Stop::Gracefully | Stop::AtOnce => start.config.timeouts.stop,
+    };
     tokio::select! {
-        _ = timeout(start.config.timeouts.stop, lane.wait_all_closed()) => {}
+        _ = timeout(limit, lane.wait_all_closed()) => {}
         _ = stop.wait_for(|stop| *stop == Stop::AtOnce) => {}
+    }
+}
+
+#[expect(clippy::infinite_loop, reason = "it is dropped with its thread")]
+async fn keep_beating(pulse: Pulse) {
+    loop {
+        pulse.beat();
+        sleep(BEAT_INTERVAL).await;
     }
 }

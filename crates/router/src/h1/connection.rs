@@ -108,7 +108,7 @@ impl Connection {
                 return Poll::Ready(More::Bytes);
             }
             let more = self.poll_more(context);
-            if more.is_pending() && self.lane.is_stopping() {
+            if more.is_pending() && self.lane.closes_idle() {
                 return Poll::Ready(More::Nothing);
             }
             more
@@ -130,7 +130,7 @@ impl Connection {
                 Ended::Linger => return After::Linger,
             }
             drop(incoming);
-            if self.lane.is_stopping() && self.inbound.is_none() {
+            if self.lane.closes_idle() && self.inbound.is_none() {
                 return After::Close;
             }
             self.timer.set(SETTLE);
@@ -141,7 +141,7 @@ impl Connection {
                 let is_due = self.timer.poll_due(context);
                 match self.poll_read(context) {
                     Poll::Ready(more) => Poll::Ready(more == More::Bytes),
-                    Poll::Pending if is_due || self.lane.is_stopping() => Poll::Ready(false),
+                    Poll::Pending if is_due || self.lane.closes_idle() => Poll::Ready(false),
                     Poll::Pending => Poll::Pending,
                 }
             });

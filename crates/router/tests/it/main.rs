@@ -13,4 +13,5 @@ mod sleep;
 mod strictness;
 mod support;
 mod switching;
+mod takeover;
 mod upgrades;

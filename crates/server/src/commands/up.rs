@@ -1,24 +1,28 @@
 //! `landfall up`: server and router as two children, in the foreground.
 //!
-//! The children are restarted when they die. The server's listening socket is made here and
-//! handed down as its standard input, so that clients wait in the socket's queue while a killed
-//! server comes back. The router makes its own sockets (one per core) on addresses that are held
-//! here, so that it finds them free again. Dynos outlive all three.
+//! The children are restarted when they die. All listening sockets are made here and handed down
+//! through their standard input, so that clients wait in the sockets' queues while a killed child
+//! comes back. SIGHUP has a new router take over from the one that runs, from the program's file as
+//! it is by then. Dynos outlive all three.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
+    path::PathBuf,
     process::{ExitCode, ExitStatus, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use router::Sockets;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    net::TcpSocket,
+    io::AsyncReadExt,
+    net::UnixStream,
     process::{Child, Command},
     signal::unix::{Signal as SignalStream, SignalKind, signal},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
@@ -33,6 +37,10 @@ use crate::{
 const FAREWELL: Duration = Duration::from_secs(10);
 /// A child that lived so long was started well; the next restart is quick again.
 const STEADY: Duration = Duration::from_secs(5);
+/// How long a router may take to take over.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What it says then.
+const READY: &[u8; 6] = b"ready\n";
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -90,12 +98,12 @@ fn look_around(config: &Config) -> Result<()> {
 
 async fn supervise(config: &Config) -> Result<ExitCode> {
     let listener = TcpListener::bind(config.listen).map_err(refused("--listen", config.listen))?;
-    let (_http, http) = hold("--http", config.http)?;
-    let (_https, https) = hold("--https", config.https)?;
+    let sockets = claim(config)?;
+    let addresses = sockets.addresses()?;
     let config = Config {
         listen: listener.local_addr()?,
-        http,
-        https,
+        http: addresses.http,
+        https: addresses.https,
         ..config.clone()
     };
     // Before the router starts, which needs the certificate.
@@ -105,12 +113,24 @@ async fn supervise(config: &Config) -> Result<ExitCode> {
         api::clock::Clock::system(),
     )?;
     let mut end = Ends::new()?;
-    let mut server = Kept::new("server", &config, Some(listener));
-    let mut router = Kept::new("router", &config, None);
+    let mut server = Kept::new("server", &config, Held::Server(listener))?;
+    let mut router = Kept::new("router", &config, Held::Router(sockets))?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (upgrade, upgrades) = mpsc::channel(1);
+    let forward = async {
+        while hangup.recv().await.is_some() {
+            if upgrade.try_send(()).is_err() {
+                tracing::debug!("an upgrade is already asked for");
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let (_never, nothing) = mpsc::channel(1);
     let failed = tokio::select! {
-        error = server.keep() => Some(error),
-        error = router.keep() => Some(error),
+        error = server.keep(nothing) => Some(error),
+        error = router.keep(upgrades) => Some(error),
         () = end.asked() => None,
+        () = forward => None,
     };
     say("stopping");
     tokio::join!(server.end(), router.end());
@@ -120,20 +140,13 @@ async fn supervise(config: &Config) -> Result<ExitCode> {
     }
 }
 
-/// Takes an address without listening on it: the router, of the same user, may listen there.
-fn hold(flag: &str, address: SocketAddr) -> Result<(TcpSocket, SocketAddr)> {
-    // Sharing is for our router alone: another platform on this address must be noticed.
-    drop(TcpListener::bind(address).map_err(refused(flag, address))?);
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseport(true)?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address).map_err(refused(flag, address))?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
+/// The router's sockets.
+fn claim(config: &Config) -> Result<Sockets> {
+    // Sharing is for our router alone: another platform on these addresses must be noticed.
+    for (flag, address) in [("--http", config.http), ("--https", config.https)] {
+        drop(TcpListener::bind(address).map_err(refused(flag, address))?);
+    }
+    Ok(Sockets::claim(config.http, config.https, config.threads)?)
 }
 
 /// Says which flag chooses the address that cannot be had.
@@ -168,31 +181,43 @@ impl Ends {
     }
 }
 
+/// The listening sockets of a child.
+enum Held {
+    Server(TcpListener),
+    Router(Sockets),
+}
+
 /// One child that is started again whenever it dies.
 struct Kept<'a> {
     name: &'static str,
     config: &'a Config,
-    listener: Option<TcpListener>,
+    /// Whatever is in this file when it is started.
+    program: PathBuf,
+    held: Held,
     child: Option<Child>,
+    /// Those that another has taken over from; they end by themselves.
+    leaving: Vec<Child>,
 }
 
 impl<'a> Kept<'a> {
-    fn new(name: &'static str, config: &'a Config, listener: Option<TcpListener>) -> Self {
-        Self {
+    fn new(name: &'static str, config: &'a Config, held: Held) -> Result<Self> {
+        Ok(Self {
             name,
             config,
-            listener,
+            program: std::env::current_exe().context("this program has no file")?,
+            held,
             child: None,
-        }
+            leaving: Vec::new(),
+        })
     }
 
     /// Starts it for ever; gives up on one that refuses to start the first time.
-    async fn keep(&mut self) -> anyhow::Error {
+    async fn keep(&mut self, mut upgrades: mpsc::Receiver<()>) -> anyhow::Error {
         let mut back_off = FIRST_BACK_OFF;
         let mut was_steady = false;
         loop {
             let started = Instant::now();
-            let status = match self.run_once().await {
+            let status = match self.run_once(&mut upgrades).await {
                 Ok(status) => status,
                 Err(error) => return error,
             };
@@ -209,51 +234,103 @@ impl<'a> Kept<'a> {
         }
     }
 
-    async fn run_once(&mut self) -> Result<ExitStatus> {
-        let child = self.child.insert(self.start()?);
-        Ok(child.wait().await?)
+    async fn run_once(&mut self, upgrades: &mut mpsc::Receiver<()>) -> Result<ExitStatus> {
+        let (child, _parent) = self.start()?;
+        self.child = Some(child);
+        loop {
+            let child = self.child.as_mut().context("it was just started")?;
+            tokio::select! {
+                status = child.wait() => return Ok(status?),
+                Some(()) = upgrades.recv() => {}
+            }
+            match self.upgrade().await {
+                Ok(()) => tracing::info!(name = self.name, "a new one has taken over"),
+                Err(error) => complain(&error.context(format!(
+                    "the {} could not be upgraded; the one that runs goes on",
+                    self.name
+                ))),
+            }
+        }
     }
 
-    fn start(&self) -> Result<Child> {
-        let program = std::env::current_exe().context("this program has no file")?;
-        let mut command = Command::new(&program);
+    /// Starts another, which takes over from the one that runs.
+    async fn upgrade(&mut self) -> Result<()> {
+        self.leaving
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        let (mut next, parent) = self.start()?;
+        let ready = async {
+            let mut parent = parent.context("it has no way to say that it is ready")?;
+            let mut word = [0; READY.len()];
+            parent.read_exact(&mut word).await?;
+            anyhow::ensure!(word == *READY, "it says what nobody expects");
+            Ok(())
+        };
+        match timeout(UPGRADE_TIMEOUT, ready)
+            .await
+            .map_err(anyhow::Error::from)
+        {
+            Ok(Ok(())) => {
+                self.leaving.extend(self.child.replace(next));
+                Ok(())
+            }
+            Ok(Err(error)) | Err(error) => {
+                next.kill().await.context("it cannot be ended")?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A child, and the way by which it says that it is ready if it has one.
+    fn start(&self) -> Result<(Child, Option<UnixStream>)> {
+        let program = &self.program;
+        let mut command = Command::new(program);
         command
             .arg(self.name)
             .args(self.config.to_flags())
             .envs(self.config.to_variables())
             .arg("--supervised");
-        match &self.listener {
-            Some(listener) => {
-                let socket = OwnedFd::from(listener.try_clone()?);
-                command.arg("--listen-on-stdin").stdin(Stdio::from(socket));
+        let (stdin, parent) = match &self.held {
+            Held::Server(listener) => {
+                command.arg("--listen-on-stdin");
+                (OwnedFd::from(listener.try_clone()?), None)
             }
-            None => {
-                command.stdin(Stdio::null());
+            Held::Router(sockets) => {
+                command.arg("--sockets-on-stdin");
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+                sockets.send(&ours)?;
+                ours.set_nonblocking(true)?;
+                (OwnedFd::from(theirs), Some(UnixStream::from_std(ours)?))
             }
-        }
+        };
         // A group of its own: Ctrl-C goes to us, and we end it in order.
-        command.process_group(0);
-        command
+        command.stdin(Stdio::from(stdin)).process_group(0);
+        let child = command
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok((child, parent))
     }
 
     async fn end(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        let pid = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let Some(pid) = pid else { return };
-        if let Err(error) = kill_process(pid, Signal::TERM) {
-            complain(&anyhow::Error::new(error).context(format!("cannot end the {}", self.name)));
+        for child in self.child.iter_mut().chain(&mut self.leaving) {
+            end(self.name, child).await;
         }
-        if timeout(FAREWELL, child.wait()).await.is_ok() {
-            return;
-        }
-        tracing::warn!(name = self.name, "did not end in time; killing it");
-        if let Err(error) = child.kill().await {
-            complain(&anyhow::Error::new(error).context(format!("cannot kill the {}", self.name)));
-        }
+    }
+}
+
+async fn end(name: &str, child: &mut Child) {
+    let pid = child
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let Some(pid) = pid else { return };
+    if let Err(error) = kill_process(pid, Signal::TERM) {
+        complain(&anyhow::Error::new(error).context(format!("cannot end the {name}")));
+    }
+    if timeout(FAREWELL, child.wait()).await.is_ok() {
+        return;
+    }
+    tracing::warn!(name, "did not end in time; killing it");
+    if let Err(error) = child.kill().await {
+        complain(&anyhow::Error::new(error).context(format!("cannot kill the {name}")));
     }
 }
 
