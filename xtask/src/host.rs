@@ -102,6 +102,16 @@ const TEST: &[Package] = &[
         sign: Sign::Program("haproxy"),
         why: "a dyno in the smuggling suite",
     },
+    Package {
+        name: "pebble",
+        sign: Sign::Program("pebble"),
+        why: "the tests of automatic certificates",
+    },
+    Package {
+        name: "bind9",
+        sign: Sign::Path("/usr/sbin/named"),
+        why: "the tests of DNS updates",
+    },
 ];
 
 const CRUN: &[Package] = &[Package {

@@ -43,6 +43,15 @@ impl Time {
         )
     }
 
+    /// The moment `duration` before this one.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// RFC 3339 in UTC with whole seconds, as the Platform API writes times: `2026-02-19T08:00:00Z`.
     pub fn to_rfc3339(self) -> String {
         self.format("%Y-%m-%dT%H:%M:%SZ")

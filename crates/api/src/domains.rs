@@ -57,3 +57,11 @@ pub struct NewDomain {
     #[serde(default)]
     pub sni_endpoint: Option<String>,
 }
+
+/// `PATCH /apps/{app}/domains/{domain}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainUpdate {
+    /// Name or id of a certificate; `null` for none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub sni_endpoint: Option<String>,
+}

@@ -34,5 +34,7 @@ pub mod releases;
 pub mod rfc3339;
 pub mod sleep;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod stacks;
+pub mod tls;

@@ -175,7 +175,7 @@ fn app_name(text: &str) -> Result<AppName> {
 }
 
 /// `quiet-harbor-40213`.
-fn made_up_name() -> AppName {
+pub(crate) fn made_up_name() -> AppName {
     const QUALITIES: &[&str] = &[
         "amber", "bold", "brisk", "calm", "clear", "cool", "crisp", "dry", "early", "fair",
         "fresh", "gentle", "golden", "grand", "green", "hidden", "high", "keen", "kind", "late",

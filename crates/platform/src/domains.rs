@@ -1,12 +1,14 @@
 //! Domains: the host names that an app answers on.
 
-use api::domains::NewDomain;
+use api::{domains::NewDomain, ids::SniEndpointId};
 use store::{App, Domain, DomainKind, DomainStatus};
 
 use crate::{
     Platform,
     caller::Caller,
+    certificates::covers,
     error::{Error, Result},
+    sni_endpoints::check_covers,
 };
 
 impl Platform {
@@ -29,7 +31,8 @@ impl Platform {
     /// Lets an app answer on one more host name.
     ///
     /// # Errors
-    /// `Invalid` for what is no host name, belongs to the platform, or is another app's.
+    /// `Invalid` for what is no host name, belongs to the platform, or is another app's; and for a
+    /// certificate that is not good for it.
     pub async fn add_domain(&self, caller: &Caller, app: &App, new: NewDomain) -> Result<Domain> {
         let invalid = |message: String| Error::Invalid { message };
         let hostname = new
@@ -51,15 +54,76 @@ impl Platform {
         if self.store.domain_by_hostname(&hostname).await?.is_some() {
             return Err(invalid(format!("{hostname} is currently in use by an app")));
         }
+        let sni_endpoint = self
+            .endpoint_for(app, &hostname, new.sni_endpoint.as_deref())
+            .await?;
         let row = store::NewDomain {
             app: app.id,
             hostname,
             kind: DomainKind::Custom,
             cname: Some(self.settings.default_hostname(&app.name)),
             status: DomainStatus::None,
+            sni_endpoint,
         };
         let domain = self.store.create_domain(&caller.change(), &row).await?;
-        self.nudges.nudge(app.id);
+        self.certificates_changed(app);
+        Ok(domain)
+    }
+
+    /// The certificate that a new domain is shown: the named one; else the only one that is good
+    /// for it, unless the platform makes certificates.
+    async fn endpoint_for(
+        &self,
+        app: &App,
+        hostname: &str,
+        named: Option<&str>,
+    ) -> Result<Option<SniEndpointId>> {
+        if let Some(identity) = named {
+            let endpoint = self.sni_endpoint(app, identity).await?;
+            check_covers(&endpoint.contents, hostname)?;
+            return Ok(Some(endpoint.row.id));
+        }
+        let good: Vec<SniEndpointId> = self
+            .sni_endpoints(app)
+            .await?
+            .into_iter()
+            .filter(|endpoint| !endpoint.row.is_acm && covers(&endpoint.contents.domains, hostname))
+            .map(|endpoint| endpoint.row.id)
+            .collect();
+        match good[..] {
+            [only] if !app.acm => Ok(Some(only)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Chooses the certificate that a domain is shown, by name or id, or none.
+    ///
+    /// # Errors
+    /// `Invalid` for the app's own name, and for a certificate that is not good for the domain.
+    pub async fn update_domain(
+        &self,
+        caller: &Caller,
+        (app, identity): (&App, &str),
+        sni_endpoint: Option<&str>,
+    ) -> Result<Domain> {
+        let domain = self.domain(app, identity).await?;
+        if domain.kind == DomainKind::Heroku {
+            return Err(Error::Invalid {
+                message: format!("{} has the platform's certificate", domain.hostname),
+            });
+        }
+        let endpoint = match sni_endpoint {
+            Some(_) => {
+                self.endpoint_for(app, &domain.hostname, sni_endpoint)
+                    .await?
+            }
+            None => None,
+        };
+        let domain = self
+            .store
+            .set_domain_endpoint(&caller.change(), (app.id, domain.id), endpoint)
+            .await?;
+        self.certificates_changed(app);
         Ok(domain)
     }
 
@@ -82,7 +146,7 @@ impl Platform {
         self.store
             .delete_domain(&caller.change(), app.id, domain.id)
             .await?;
-        self.nudges.nudge(app.id);
+        self.certificates_changed(app);
         Ok(domain)
     }
 }

@@ -5,6 +5,8 @@
 //! [`plan::AppState`]. One file per resource holds what may be asked of it.
 
 pub mod accounts;
+pub mod acm;
+pub mod acme;
 pub mod app_features;
 pub mod apps;
 pub mod authorizations;
@@ -12,6 +14,7 @@ pub mod authorize;
 pub mod buildpack_installations;
 pub mod builds;
 pub mod caller;
+pub mod certificates;
 mod checks;
 mod claims;
 pub mod collaborators;
@@ -38,6 +41,7 @@ pub mod settings;
 pub mod sizes;
 pub mod sleep;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod stacks;
 mod watch;
@@ -53,6 +57,7 @@ use store::Store;
 
 use crate::{
     builds::Builds,
+    certificates::Trust,
     checks::Health,
     claims::{Claims, Watches},
     health_checks::SlugChecks,
@@ -90,6 +95,9 @@ pub struct Platform {
     pub(crate) checks_changed: tokio::sync::watch::Sender<u64>,
     /// Dynos that somebody is stopping.
     pub(crate) stopping: Claims,
+    /// Told when a certificate may have to be asked for.
+    pub(crate) certificates_due: Arc<tokio::sync::Notify>,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) route_book: Arc<RouteBook>,
     pub(crate) sleep_book: Arc<SleepBook>,
     pub(crate) running_builds: Builds,
@@ -144,6 +152,8 @@ impl Platform {
             slug_checks: SlugChecks::default(),
             checks_changed: tokio::sync::watch::channel(0).0,
             stopping: Claims::default(),
+            certificates_due: Arc::default(),
+            trust: Arc::default(),
             route_book,
             sleep_book,
             running_builds: Builds::default(),

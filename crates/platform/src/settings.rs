@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use api::names::{AppName, StackName};
 use sha2::{Digest, Sha256};
 
-use crate::sizes::Sizes;
+use crate::{acme::AcmeSettings, sizes::Sizes};
 
 /// Settings of one platform.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Settings {
     pub processors: usize,
     /// Builds at once.
     pub concurrent_builds: usize,
+    /// Where automatic certificates come from, if from anywhere.
+    pub acme: Option<AcmeSettings>,
     /// Makes the secrets in stream URLs; derived from the root key.
     pub url_secret: [u8; 32],
 }

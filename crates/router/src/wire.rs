@@ -19,9 +19,11 @@ use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
+pub use api::tls::{AppTls, ClientAuthority, Hsts};
+
 pub use self::{
     entry::{Entry, EntryKey},
-    tls::{AppTls, Certificate, Challenge, ClientAuthority, Hsts, PrivateKey},
+    tls::{Certificate, Challenge, PrivateKey},
 };
 
 /// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2

@@ -1,6 +1,8 @@
 //! How this program is set up: flags over `LANDFALL_…` variables over `landfall.toml` over
 //! defaults. The one reader of the environment. Read [`Choices`], then [`Config`].
 
+mod acme;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -15,6 +17,8 @@ use api::names::StackName;
 use clap::Parser;
 use platform::sizes::{SizeChoice, SizeError, Sizes};
 use thiserror::Error;
+
+pub use self::acme::{AcmeChoiceError, AcmeChoices};
 
 /// As at Heroku.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -82,6 +86,9 @@ pub struct Choices {
     /// Dyno sizes, changed and added: in the file alone, as `[sizes.NAME]` tables
     #[arg(skip)]
     pub sizes: BTreeMap<String, SizeChoice>,
+    /// Where automatic certificates come from
+    #[command(flatten)]
+    pub acme: AcmeChoices,
     /// What to log: `info`, `debug`, `platform=debug,info`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -122,6 +129,8 @@ pub struct Config {
     pub cycle_every: Option<Duration>,
     /// What dynos may use.
     pub sizes: Sizes,
+    /// Where automatic certificates come from.
+    pub acme: AcmeChoices,
     /// The file that was read, for processes this one starts.
     pub file: Option<PathBuf>,
     /// What to log.
@@ -262,6 +271,7 @@ impl Config {
         if let Some(threads) = self.threads {
             flag("threads", threads.to_string().into());
         }
+        flags.extend(self.acme.to_flags());
         flags
     }
 
@@ -312,6 +322,7 @@ impl Choices {
             } else {
                 self.sizes
             },
+            acme: self.acme.over(below.acme),
             log: self.log.or(below.log),
         }
     }
@@ -351,6 +362,7 @@ impl Choices {
                 .filter(|hours| *hours > 0)
                 .map(|hours| Duration::from_hours(hours.min(MOST_CYCLE_HOURS))),
             sizes: Sizes::default().with(&self.sizes)?,
+            acme: self.acme.absolute(),
             // Children and dynos have other working directories.
             file: self
                 .config

@@ -79,7 +79,7 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
         feed: feed.clone(),
         clock,
     };
-    let platform = Platform::open(rooms, settings(config, &keys, listen.port()))?;
+    let platform = Platform::open(rooms, settings(config, &keys, listen.port())?)?;
     platform
         .ensure_account(&config.admin_email, &keys.admin_token)
         .await
@@ -144,9 +144,9 @@ fn builder_config(config: &Config, clock: &Clock) -> BuilderConfig {
     }
 }
 
-fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
+fn settings(config: &Config, keys: &Keys, port: u16) -> Result<Settings> {
     let data = &config.data;
-    Settings {
+    Ok(Settings {
         app_domain: config.app_domain.clone(),
         http_addr: config.http,
         https_addr: config.https,
@@ -167,8 +167,9 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Settings {
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        acme: config.acme.settings()?,
         url_secret: keys.derive("secrets in URLs"),
-    }
+    })
 }
 
 /// The API, and git as a client of it.

@@ -4,6 +4,7 @@ use api::{
     clock::Time,
     ids::{AccountId, AppId, CollaboratorId},
     names::{AppName, StackName},
+    tls::AppTls,
 };
 use serde_json::json;
 use sqlx::query;
@@ -36,6 +37,10 @@ pub struct App {
     pub buildpack_provided_description: Option<String>,
     /// When its current release went live.
     pub released_at: Option<Time>,
+    /// Whether the certificates of its domains are made by the platform.
+    pub acm: bool,
+    /// What it asks of its clients.
+    pub tls: AppTls,
     /// Size of its git repository in bytes.
     pub repo_size: Option<u64>,
     /// Size of its current slug in bytes.
@@ -84,6 +89,8 @@ impl Record for App {
             buildpack_provided_description: columns
                 .optional_text("buildpack_provided_description")?,
             released_at: columns.optional_time("released_at")?,
+            acm: columns.flag("acm")?,
+            tls: columns.json("tls")?,
             repo_size: columns.optional_number("repo_size_bytes")?,
             slug_size: columns.optional_number("slug_size_bytes")?,
             created_at: columns.time("created_at")?,
@@ -127,6 +134,7 @@ impl Store {
             kind: DomainKind::Heroku,
             cname: None,
             status: DomainStatus::Succeeded,
+            sni_endpoint: None,
         };
         insert_domain(&mut write, &domain).await?;
         let owner = CollaboratorRole::Owner;

@@ -2,7 +2,7 @@
 
 use api::{
     clock::Time,
-    ids::{AppId, DomainId},
+    ids::{AppId, DomainId, SniEndpointId},
 };
 use serde_json::json;
 use sqlx::query;
@@ -53,6 +53,8 @@ pub struct Domain {
     pub cname: Option<String>,
     /// How far it has come.
     pub status: DomainStatus,
+    /// The certificate that it is shown.
+    pub sni_endpoint: Option<SniEndpointId>,
     /// When it was added.
     pub created_at: Time,
     /// When it was last changed.
@@ -72,6 +74,8 @@ pub struct NewDomain {
     pub cname: Option<String>,
     /// Its first status.
     pub status: DomainStatus,
+    /// The certificate that it is shown.
+    pub sni_endpoint: Option<SniEndpointId>,
 }
 
 impl Record for Domain {
@@ -85,6 +89,7 @@ impl Record for Domain {
             kind: columns.parsed("kind")?,
             cname: columns.optional_text("cname")?,
             status: columns.parsed("status")?,
+            sni_endpoint: columns.optional_parsed("sni_endpoint_id")?,
             created_at: columns.time("created_at")?,
             updated_at: columns.time("updated_at")?,
         })
@@ -158,10 +163,15 @@ impl Store {
         Ok(domain)
     }
 
-    /// Removes a domain of an app.
+    /// Removes a domain of an app, and the automatic certificate that it had.
     pub async fn delete_domain(&self, change: &Change, app: AppId, id: DomainId) -> Result<Domain> {
         let mut write = self.write_app(change, app).await?;
         let domain = domain_row(&mut write, app, id).await?;
+        if let Some(endpoint) = domain.sni_endpoint {
+            let statement = query("DELETE FROM sni_endpoints WHERE id = $1 AND is_acm = 1")
+                .bind(endpoint.to_string());
+            write.run(statement).await?;
+        }
         write
             .run(query("DELETE FROM domains WHERE id = $1").bind(id.to_string()))
             .await?;
@@ -173,7 +183,7 @@ impl Store {
     }
 }
 
-async fn domain_row(write: &mut Write<'_>, app: AppId, id: DomainId) -> Result<Domain> {
+pub(crate) async fn domain_row(write: &mut Write<'_>, app: AppId, id: DomainId) -> Result<Domain> {
     let statement = query("SELECT * FROM domains WHERE app_id = $1 AND id = $2")
         .bind(app.to_string())
         .bind(id.to_string());
@@ -189,12 +199,14 @@ pub(crate) async fn insert_domain(write: &mut Write<'_>, new: &NewDomain) -> Res
         kind: new.kind,
         cname: new.cname.clone(),
         status: new.status,
+        sni_endpoint: new.sni_endpoint,
         created_at: write.now,
         updated_at: write.now,
     };
     let statement = query(
-        "INSERT INTO domains (id, app_id, hostname, kind, cname, status, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+        "INSERT INTO domains (id, app_id, hostname, kind, cname, status, created_at, updated_at,
+            sni_endpoint_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
     )
     .bind(domain.id.to_string())
     .bind(domain.app.to_string())
@@ -202,7 +214,8 @@ pub(crate) async fn insert_domain(write: &mut Write<'_>, new: &NewDomain) -> Res
     .bind(domain.kind.as_str())
     .bind(domain.cname.clone())
     .bind(domain.status.as_str())
-    .bind(write.now.as_micros());
+    .bind(write.now.as_micros())
+    .bind(domain.sni_endpoint.map(|id| id.to_string()));
     write
         .run(statement)
         .await

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod accounts;
+mod acm;
 mod app_features;
 mod apps;
 mod authorizations;
@@ -26,6 +27,7 @@ mod releases;
 mod seal;
 mod sleep;
 mod slugs;
+mod sni_endpoints;
 mod sources;
 mod words;
 mod write;
@@ -36,6 +38,7 @@ use api::clock::Clock;
 
 pub use crate::{
     accounts::{Account, NewAccount},
+    acm::{AcmDomain, AcmStatus},
     app_features::AppFeature,
     apps::{App, AppUpdate, NewApp},
     authorizations::{Authorization, NewAuthorization, hash_token},
@@ -51,6 +54,7 @@ pub use crate::{
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{NewSlug, Slug, SlugContents},
+    sni_endpoints::{CertificatePair, SniEndpoint},
     sources::{NewSource, Source},
     words::UnknownWord,
 };

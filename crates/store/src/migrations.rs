@@ -29,6 +29,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 4,
         sql: include_str!("../migrations/0004_sleep.sql"),
     },
+    Migration {
+        version: 5,
+        sql: include_str!("../migrations/0005_certificates.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

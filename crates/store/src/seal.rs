@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use api::ids::{AppId, BuildId, ReleaseId};
+use api::ids::{AppId, BuildId, ReleaseId, SniEndpointId};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -24,6 +24,8 @@ pub(crate) enum Purpose<'a> {
     ConfigVar(&'a str),
     ReleaseConfigVars(ReleaseId),
     SourceUrl(BuildId),
+    PrivateKey(SniEndpointId),
+    AcmeAccount(&'a str),
 }
 
 impl fmt::Display for Purpose<'_> {
@@ -32,6 +34,8 @@ impl fmt::Display for Purpose<'_> {
             Self::ConfigVar(name) => write!(f, "config var {name}"),
             Self::ReleaseConfigVars(release) => write!(f, "config vars of release {release}"),
             Self::SourceUrl(build) => write!(f, "source URL of build {build}"),
+            Self::PrivateKey(endpoint) => write!(f, "private key of SNI endpoint {endpoint}"),
+            Self::AcmeAccount(directory) => write!(f, "ACME account at {directory}"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! to start, replace and stop), [`releases`] (when a release goes live or fails) and [`routes`].
 //! Before all of these, [`sleep`] says whether the app shall fall asleep or wake.
 
+pub mod certificates;
 mod cycles;
 pub mod dynos;
 pub mod health;

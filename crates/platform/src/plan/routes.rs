@@ -16,6 +16,8 @@ pub struct RouteInputs {
     pub hosts: Vec<String>,
     /// Whether the maintenance page is on.
     pub is_in_maintenance: bool,
+    /// What it asks of its clients.
+    pub tls: AppTls,
 }
 
 /// The routes of one app; `address` tells where a dyno listens.
@@ -41,7 +43,7 @@ pub fn routes(
         hosts: inputs.hosts.clone(),
         state: answer(inputs, app, !backends.is_empty()),
         backends,
-        tls: AppTls::default(),
+        tls: inputs.tls.clone(),
     }
 }
 
@@ -186,6 +188,7 @@ mod tests {
             app: AppId::new(),
             hosts: vec!["example.localhost".to_owned()],
             is_in_maintenance: false,
+            tls: AppTls::default(),
         };
         let routes = routes(&inputs, app, |_| Some(([10, 0, 0, 1], 5000).into()));
         assert_eq!(routes.state, state);

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use api::ids::{AppId, DynoId};
 use engine::{DynoKind, EngineError};
-use router::wire::EntryKey;
 
 use crate::{
     Platform,
@@ -21,9 +20,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Does what can be done now; removed dynos nudge the app. The builder sees to build dynos.
 pub(super) async fn clear_away(platform: &Platform, app: AppId) -> Result<()> {
-    platform
-        .route_book
-        .remove(EntryKey::App(app), &platform.feed);
+    platform.route_book.remove(app, &platform.feed);
     platform.sleep_book.forget(app);
     let mut left = platform.engine.list().await?;
     left.retain(|report| report.app == app && report.kind != DynoKind::Build);

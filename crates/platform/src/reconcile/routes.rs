@@ -1,18 +1,21 @@
 //! Keeps the router's table: recomputes an app's routes in each pass, publishes what has changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use api::{clock::Time, ids::DynoId};
+use api::{
+    clock::Time,
+    ids::{AppId, DynoId, SniEndpointId},
+};
 use router::{
     Feed,
-    wire::{Entry, EntryKey},
+    wire::{AppRoutes, Certificate, Challenge, Entry, EntryKey, PrivateKey},
 };
-use store::App;
+use store::{App, Domain};
 
 use super::apps::gather;
 use crate::{
@@ -39,6 +42,8 @@ struct Book {
     /// Before the first complete table nothing is published, lest apps vanish from the router:
     /// until then, what is known.
     early: Option<BTreeMap<EntryKey, Entry>>,
+    /// What was published of each app beside its routes.
+    certificates: BTreeMap<AppId, BTreeSet<SniEndpointId>>,
 }
 
 impl RouteBook {
@@ -48,25 +53,53 @@ impl RouteBook {
         Self(Mutex::new(Book {
             version,
             early: Some(BTreeMap::new()),
+            certificates: BTreeMap::new(),
         }))
     }
 
-    /// Publishes an entry of the router's table if it differs from what was published.
-    pub(crate) fn set(&self, entry: Entry, feed: &Feed) {
+    /// Publishes an app's routes and certificates where they differ from what was published.
+    fn set(&self, routes: AppRoutes, certificates: Vec<Certificate>, feed: &Feed) {
         let mut book = self.lock();
-        match &mut book.early {
-            Some(early) => drop(early.insert(entry.key(), entry)),
-            None => book.change(feed, vec![entry], Vec::new()),
-        }
+        let ids: BTreeSet<_> = certificates.iter().map(|at| at.id).collect();
+        let former = book.certificates.insert(routes.app, ids.clone());
+        let gone = former
+            .unwrap_or_default()
+            .difference(&ids)
+            .map(|id| EntryKey::Certificate(*id))
+            .collect();
+        let certificates = certificates.into_iter().map(Entry::Certificate);
+        // Before an app is routed to, its clients can be met as it wants.
+        book.change(
+            feed,
+            certificates.chain([Entry::App(routes)]).collect(),
+            gone,
+        );
     }
 
-    /// Takes an entry out of the router's table.
-    pub(crate) fn remove(&self, key: EntryKey, feed: &Feed) {
+    /// Takes an app's routes and certificates out of the router's table.
+    pub(crate) fn remove(&self, app: AppId, feed: &Feed) {
         let mut book = self.lock();
-        match &mut book.early {
-            Some(early) => drop(early.remove(&key)),
-            None => book.change(feed, Vec::new(), vec![key]),
-        }
+        let former = book.certificates.remove(&app).unwrap_or_default();
+        let certificates = former.into_iter().map(EntryKey::Certificate);
+        let gone = [EntryKey::App(app)]
+            .into_iter()
+            .chain(certificates)
+            .collect();
+        book.change(feed, Vec::new(), gone);
+    }
+
+    /// Has the router answer a certificate authority, until [`RouteBook::withdraw`]. Returns the
+    /// version of the table that does.
+    pub(crate) fn answer(&self, challenge: Challenge, feed: &Feed) -> u64 {
+        let mut book = self.lock();
+        book.change(feed, vec![Entry::Challenge(challenge)], Vec::new());
+        book.version
+    }
+
+    /// Ends an answer.
+    pub(crate) fn withdraw(&self, challenge: Challenge, feed: &Feed) {
+        let key = Entry::Challenge(challenge).key();
+        self.lock().change(feed, Vec::new(), vec![key]);
     }
 
     fn complete(&self, feed: &Feed) {
@@ -84,7 +117,10 @@ impl RouteBook {
 
 impl Book {
     fn change(&mut self, feed: &Feed, set: Vec<Entry>, unset: Vec<EntryKey>) {
-        if feed.change(self.version + 1, set, unset) {
+        if let Some(early) = &mut self.early {
+            early.retain(|key, _| !unset.contains(key));
+            early.extend(set.into_iter().map(|entry| (entry.key(), entry)));
+        } else if feed.change(self.version + 1, set, unset) {
             self.version += 1;
         }
     }
@@ -120,6 +156,7 @@ async fn look_and_publish(platform: &Platform, app: &App) -> Result<()> {
 /// Publishes one app's routes if they have changed.
 pub(super) async fn publish(platform: &Platform, app: &App, state: &AppState) -> Result<()> {
     let domains = platform.store.domains(app.id).await?;
+    let certificates = certificates(platform, app.id, &domains).await?;
     let inputs = RouteInputs {
         app: app.id,
         hosts: domains
@@ -127,11 +164,41 @@ pub(super) async fn publish(platform: &Platform, app: &App, state: &AppState) ->
             .map(|domain| domain.hostname.to_ascii_lowercase())
             .collect(),
         is_in_maintenance: app.maintenance,
+        tls: app.tls.clone(),
     };
     let addresses = addresses(platform, state).await?;
     let routes = routes(&inputs, state, |dyno| addresses.get(&dyno).copied());
-    platform.route_book.set(Entry::App(routes), &platform.feed);
+    platform
+        .route_book
+        .set(routes, certificates, &platform.feed);
     Ok(())
+}
+
+/// The app's certificates that are shown for any domain, with their keys.
+async fn certificates(
+    platform: &Platform,
+    app: AppId,
+    domains: &[Domain],
+) -> Result<Vec<Certificate>> {
+    if domains.iter().all(|domain| domain.sni_endpoint.is_none()) {
+        return Ok(Vec::new());
+    }
+    let with_keys = platform.store.sni_endpoints_with_keys(app).await?;
+    let shown = with_keys.into_iter().filter_map(|(endpoint, key)| {
+        let shown_for = domains
+            .iter()
+            .filter(|domain| domain.sni_endpoint == Some(endpoint.id));
+        let hosts: Vec<String> = shown_for.map(|domain| domain.hostname.clone()).collect();
+        (!hosts.is_empty()).then_some(Certificate {
+            id: endpoint.id,
+            app,
+            hosts,
+            chain: endpoint.certificate_chain,
+            key: PrivateKey(key),
+            ocsp: None,
+        })
+    });
+    Ok(shown.collect())
 }
 
 async fn addresses(platform: &Platform, state: &AppState) -> Result<HashMap<DynoId, SocketAddr>> {

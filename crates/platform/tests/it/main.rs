@@ -6,11 +6,13 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod certificates;
 mod deletion;
 mod dynos;
 mod health;
 mod inside;
 mod life_cycle;
+mod pebble;
 mod releases;
 mod restarts;
 mod router;

@@ -1,6 +1,6 @@
 //! One platform with everything around it, and short ways to use it.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
 use api::{
     apps::{AppUpdate, NewApp},
@@ -36,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) boot_timeout: Duration,
     pub(crate) cycle_every: Option<Duration>,
     pub(crate) attach_within: Duration,
+    pub(crate) acme: Option<platform::acme::AcmeSettings>,
 }
 
 impl Default for Options {
@@ -47,6 +48,7 @@ impl Default for Options {
             boot_timeout: Duration::from_mins(1),
             cycle_every: None,
             attach_within: platform::rendezvous::PATIENCE,
+            acme: None,
         }
     }
 }
@@ -76,6 +78,20 @@ impl World {
 
     pub(crate) fn with(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let router = RecordingRouter::listen(&directory.path().join("router.sock"));
+        Self::made(options, directory, router)
+    }
+
+    /// With a real router in the place of the one that records: `front` is given the socket that
+    /// it must listen on.
+    pub(crate) fn behind(mut options: Options, front: impl FnOnce(&Path, &mut Options)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        front(&directory.path().join("router.sock"), &mut options);
+        let nobodys = RecordingRouter::listen(&directory.path().join("nobody.sock"));
+        Self::made(options, directory, nobodys)
+    }
+
+    fn made(options: Options, directory: TempDir, router: RecordingRouter) -> Self {
         let engine = SimEngine::new(SimConfig {
             clock: options.clock.clone(),
             seed: options.seed,
@@ -83,7 +99,6 @@ impl World {
             stacks: Vec::new(),
             wakers: Some(directory.path().join("wakers")),
         });
-        let router = RecordingRouter::listen(&directory.path().join("router.sock"));
         let mut world = Self {
             engine,
             router,
@@ -190,6 +205,7 @@ impl World {
             sizes: platform::sizes::Sizes::default(),
             cycle_every: self.options.cycle_every,
             processors: 2,
+            acme: self.options.acme.clone(),
             url_secret: [1; 32],
         }
     }

@@ -102,7 +102,7 @@ async fn delete(
     with_owner(&platform, app).await
 }
 
-async fn with_owner(platform: &Platform, app: store::App) -> Result<Json<App>, Refusal> {
+pub(super) async fn with_owner(platform: &Platform, app: store::App) -> Result<Json<App>, Refusal> {
     let owner = platform.account(app.owner).await?;
     Ok(Json(body(platform, app, owner.email)))
 }
@@ -128,7 +128,7 @@ pub(super) fn reference(app: &store::App) -> AppReference {
 fn body(platform: &Platform, app: store::App, owner: String) -> App {
     let settings = platform.settings();
     App {
-        acm: false,
+        acm: app.acm,
         archived_at: None,
         buildpack_provided_description: app.buildpack_provided_description,
         build_stack: NameReference::new("stack", app.build_stack.as_str()),

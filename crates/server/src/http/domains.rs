@@ -1,11 +1,14 @@
 //! `/apps/{app}/domains`.
 
-use api::domains::{Domain, DomainKind, NewDomain};
+use api::{
+    domains::{Domain, DomainKind, DomainUpdate, NewDomain},
+    references::NameReference,
+};
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
 use platform::{Platform, authorize::Action};
 use serde::Deserialize;
-use store::App;
+use store::{AcmDomain, App};
 
 use super::{
     apps,
@@ -23,6 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(PATH, Action::ReadApp, list),
         Route::post(PATH, Action::UpdateApp, add),
         Route::get(ONE, Action::ReadApp, show),
+        Route::patch(ONE, Action::UpdateApp, update),
         Route::delete(ONE, Action::UpdateApp, remove),
     ]
 }
@@ -37,8 +41,8 @@ async fn list(
     Of(app): Of,
     Wanted(range): Wanted,
 ) -> Result<Response, Refusal> {
-    let rows = platform.domains(&app).await?.into_iter();
-    let bodies: Vec<Domain> = rows.map(|row| body(&app, row)).collect();
+    let rows = platform.domains(&app).await?;
+    let bodies = bodies(&platform, &app, rows).await?;
     Ok(range::list(
         &bodies,
         &range,
@@ -53,7 +57,7 @@ async fn add(
     Body(new): Body<NewDomain>,
 ) -> Result<(StatusCode, Json<Domain>), Refusal> {
     let row = platform.add_domain(&caller, &app, new).await?;
-    Ok((StatusCode::CREATED, Json(body(&app, row))))
+    Ok((StatusCode::CREATED, one(&platform, &app, row).await?))
 }
 
 async fn show(
@@ -61,7 +65,8 @@ async fn show(
     Of(app): Of,
     Path(path): Path<DomainPath>,
 ) -> Result<Json<Domain>, Refusal> {
-    Ok(Json(body(&app, platform.domain(&app, &path.domain).await?)))
+    let row = platform.domain(&app, &path.domain).await?;
+    one(&platform, &app, row).await
 }
 
 async fn remove(
@@ -70,16 +75,59 @@ async fn remove(
     Of(app): Of,
     Path(path): Path<DomainPath>,
 ) -> Result<Json<Domain>, Refusal> {
-    Ok(Json(body(
-        &app,
-        platform.remove_domain(&caller, &app, &path.domain).await?,
-    )))
+    let row = platform.domain(&app, &path.domain).await?;
+    let shown = one(&platform, &app, row).await?;
+    platform.remove_domain(&caller, &app, &path.domain).await?;
+    Ok(shown)
 }
 
-fn body(app: &App, row: store::Domain) -> Domain {
+/// The body is required, and so is its field: without a value, a slip would take a certificate away.
+async fn update(
+    State(platform): State<Platform>,
+    By(caller): By,
+    Of(app): Of,
+    Path(path): Path<DomainPath>,
+    Body(update): Body<DomainUpdate>,
+) -> Result<Json<Domain>, Refusal> {
+    let row = platform
+        .update_domain(
+            &caller,
+            (&app, &path.domain),
+            update.sni_endpoint.as_deref(),
+        )
+        .await?;
+    one(&platform, &app, row).await
+}
+
+async fn one(platform: &Platform, app: &App, row: store::Domain) -> Result<Json<Domain>, Refusal> {
+    let bodies = bodies(platform, app, vec![row]).await?;
+    let body = bodies.into_iter().next().expect("one row, one body");
+    Ok(Json(body))
+}
+
+async fn bodies(
+    platform: &Platform,
+    app: &App,
+    rows: Vec<store::Domain>,
+) -> Result<Vec<Domain>, Refusal> {
+    let acm = platform.acm_domains(app).await?;
+    let endpoints = platform.sni_endpoint_names(app).await?;
+    let body = |row: store::Domain| {
+        let acm = acm.iter().find(|acm| acm.domain == row.id);
+        let name = row.sni_endpoint.and_then(|id| endpoints.get(&id).cloned());
+        body(app, row, (acm, name))
+    };
+    Ok(rows.into_iter().map(body).collect())
+}
+
+fn body(
+    app: &App,
+    row: store::Domain,
+    (acm, endpoint): (Option<&AcmDomain>, Option<String>),
+) -> Domain {
     Domain {
-        acm_status: None,
-        acm_status_reason: None,
+        acm_status: acm.map(|acm| acm.status.to_string()),
+        acm_status_reason: acm.and_then(|acm| acm.reason.clone()),
         app: apps::reference(app),
         cname: row.cname,
         created_at: row.created_at,
@@ -91,6 +139,12 @@ fn body(app: &App, row: store::Domain) -> Domain {
         },
         updated_at: row.updated_at,
         status: row.status.to_string(),
-        sni_endpoint: None,
+        sni_endpoint: row
+            .sni_endpoint
+            .zip(endpoint)
+            .map(|(id, name)| NameReference {
+                id: id.as_uuid(),
+                name,
+            }),
     }
 }

@@ -4,6 +4,7 @@
 //! [`table`], then [`route`]; one file per resource. Others mount [`routes`].
 
 mod accounts;
+mod acm;
 mod app_features;
 mod apps;
 mod authenticate;
@@ -32,6 +33,7 @@ mod route;
 mod sign_in;
 mod sleep;
 mod slugs;
+mod sni_endpoints;
 mod sources;
 mod stacks;
 mod status;
@@ -94,6 +96,7 @@ impl FromRef<HttpState> for Platform {
 pub fn table() -> Vec<Route> {
     [
         accounts::routes(),
+        acm::routes(),
         app_features::routes(),
         apps::routes(),
         authorizations::routes(),
@@ -115,6 +118,7 @@ pub fn table() -> Vec<Route> {
         sign_in::routes(),
         sleep::routes(),
         slugs::routes(),
+        sni_endpoints::routes(),
         sources::routes(),
         stacks::routes(),
         status::routes(),

@@ -33,7 +33,6 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/apps/{app}/log-drains", ReadApp, nobody),
         Route::get("/apps/{app}/pipeline-couplings", ReadApp, no_coupling),
         Route::get("/apps/{app}/review-app", ReadApp, no_review_app),
-        Route::get("/apps/{app}/sni-endpoints", ReadApp, nobody),
         Route::get("/apps/{app}/webhooks", ReadApp, nobody),
         Route::get("/favorites", ReadAccount, nobody),
         Route::get("/pipelines", ListApps, nobody),

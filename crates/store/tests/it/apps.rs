@@ -58,6 +58,7 @@ case! {
             hostname: "WWW.example.com".to_owned(),
             kind: DomainKind::Custom,
             cname: Some("www.example.com.landfall.test".to_owned()),
+            sni_endpoint: None,
             status: DomainStatus::Pending,
         };
         f.store.create_domain(&change(), &custom).await.unwrap();
@@ -169,7 +170,8 @@ case! {
         let (app, other) = (f.app("example").await, f.app("other").await);
         let new = NewDomain {
             app: app.id, hostname: "www.example.com".to_owned(), kind: DomainKind::Custom,
-            cname: None, status: DomainStatus::Pending,
+            cname: None, sni_endpoint: None,
+            status: DomainStatus::Pending,
         };
         let domain = f.store.create_domain(&change(), &new).await.unwrap();
         assert_eq!(f.store.domain_by_hostname("WWW.Example.com").await.unwrap(), Some(domain.clone()));

@@ -30,6 +30,7 @@ macro_rules! case {
 mod accounts;
 mod apps;
 mod builds;
+mod certificates;
 mod cluster;
 mod config_vars;
 mod dynos;

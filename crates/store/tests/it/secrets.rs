@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use store::{NewAuthorization, NewBuild, NewRelease, NewSource, hash_token};
+use store::{CertificatePair, NewAuthorization, NewBuild, NewRelease, NewSource, hash_token};
 
 use crate::{cluster::Cluster, fixture::change};
 
@@ -22,6 +22,15 @@ case! {
             expires_at: None,
         };
         f.store.create_authorization(&change(), &new).await.unwrap();
+        let pair = CertificatePair {
+            certificate_chain: MARK.to_owned(),
+            private_key: CANARY.to_owned(),
+            starts_at: app.created_at,
+            expires_at: app.created_at,
+        };
+        assert!(!format!("{pair:?}").contains(CANARY));
+        f.store.create_sni_endpoint(&change(), (app.id, "name"), &pair, &[]).await.unwrap();
+        f.store.save_acme_account(&change(), MARK, CANARY).await.unwrap();
         let source = NewSource { account: f.owner.id, secret_hash: hash_token(CANARY) };
         f.store.create_source(&change(), &source).await.unwrap();
         let release = f.set(app.id, &[("SECRET", Some(CANARY)), ("OTHER", Some(CANARY))]).await;

@@ -281,6 +281,7 @@ fn settings(directory: &std::path::Path) -> Settings {
         sizes: platform::sizes::Sizes::default(),
         cycle_every: None,
         processors: 2,
+        acme: None,
         url_secret: [9; 32],
     }
 }

@@ -11,4 +11,5 @@ mod inside;
 mod releases;
 mod schema;
 mod slugs;
+mod sni_endpoints;
 mod sources;

@@ -102,6 +102,7 @@ const READ: &[(&str, &str)] = &[
     ("rate-limit", "/account/rate-limits"),
     ("region", "/regions"),
     ("release", "/apps/example/releases"),
+    ("sni-endpoint", "/apps/example/sni-endpoints"),
     ("stack", "/stacks"),
 ];
 
@@ -117,6 +118,10 @@ async fn furnish(harness: &Harness) -> Vec<(&'static str, Value)> {
         .await;
     let domain = json!({ "hostname": "www.example.com" });
     harness.post("/apps/example/domains", domain).await;
+    let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()]).unwrap();
+    let pair = json!({ "certificate_chain": made.cert.pem(),
+        "private_key": made.signing_key.serialize_pem() });
+    harness.post("/apps/example/sni-endpoints", pair).await;
     let updates = json!({ "updates": [{ "buildpack": "heroku/python" }] });
     harness
         .put("/apps/example/buildpack-installations", updates)
