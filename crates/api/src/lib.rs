@@ -19,6 +19,7 @@ pub mod config_vars;
 pub mod domains;
 pub mod dyno_sizes;
 pub mod dynos;
+pub mod edge;
 pub mod error;
 pub mod formations;
 pub mod health_checks;

@@ -99,6 +99,11 @@ pub fn slug_blob(slug: impl Display, secret: &str) -> String {
     format!("/slugs/{slug}/{secret}")
 }
 
+/// `/apps/{app}/edge`.
+pub fn edge(app: impl Display) -> String {
+    format!("/apps/{app}/edge")
+}
+
 /// `/apps/{app}/sleep`.
 pub fn sleep(app: impl Display) -> String {
     format!("/apps/{app}/sleep")

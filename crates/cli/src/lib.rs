@@ -4,13 +4,16 @@
 //! Read [`Ready`] first: it is how a command finds the platform.
 
 mod config;
+mod edge;
 mod heroku;
 mod heroku_env;
 mod inside;
+mod own;
 mod ready;
 mod sleep;
 
 pub use crate::{
+    edge::EdgeArguments,
     heroku::HerokuArguments,
     heroku_env::HerokuEnvArguments,
     inside::{CopyArguments, ExecArguments, ForwardArguments},
@@ -61,6 +64,14 @@ pub fn copy(ready_file: &Path, arguments: &CopyArguments) -> Result<ExitCode> {
 /// As [`exec`], and when a local port is taken.
 pub fn forward(ready_file: &Path, arguments: &ForwardArguments) -> Result<ExitCode> {
     inside::forward(ready_file, arguments)
+}
+
+/// `landfall edge`: shows and changes what the router does for an app beyond routing.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn run_edge(ready_file: &Path, arguments: &EdgeArguments) -> Result<()> {
+    edge::edge(ready_file, arguments)
 }
 
 /// `landfall sleep`: shows and sets when an app sleeps, or puts it to sleep.

@@ -1,14 +1,11 @@
 //! `landfall sleep` and `landfall wake`: when an app sleeps, whether it does, and what woke it.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use api::{
-    client::{Client, ClientError, HttpTransport},
-    sleep::{Sleep, SleepState, SleepUpdate},
-};
+use anyhow::Result;
+use api::sleep::{Sleep, SleepState, SleepUpdate};
 
-use crate::ready::Ready;
+use crate::own::{client, wait};
 
 /// Arguments of `landfall sleep`.
 #[derive(Clone, Debug, clap::Args)]
@@ -95,20 +92,6 @@ pub(crate) fn wake(ready_file: &Path, arguments: &WakeArguments) -> Result<()> {
     let client = client(ready_file)?;
     print(&wait(client.wake(&arguments.app))?);
     Ok(())
-}
-
-fn client(ready_file: &Path) -> Result<Client> {
-    let ready = Ready::read(ready_file)?;
-    let transport = HttpTransport::new(&ready.api_url)?;
-    Ok(Client::new(Arc::new(transport), ready.admin_token))
-}
-
-fn wait<T>(call: impl Future<Output = Result<T, ClientError>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("could not start the asynchronous runtime")?;
-    Ok(runtime.block_on(call)?)
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]

@@ -41,13 +41,25 @@ const EXEC: &str = "runtime-heroku-exec";
 const INSTEAD_OF_EXEC: &str = "This platform has no SSH tunnels, which Heroku Exec needs. Use \
     `landfall ps:exec`, `landfall ps:copy` and `landfall ps:forward`, or `heroku run:inside`.";
 
-const FEATURES: &[Feature] = &[Feature {
-    name: "preboot",
-    display_name: "Preboot",
-    description: "New web dynos answer before the old ones stop. Always on.",
-    is_default: true,
-    is_fixed: true,
-}];
+/// The same dyno again for a client that comes back.
+pub(crate) const SESSION_AFFINITY: &str = "http-session-affinity";
+
+const FEATURES: &[Feature] = &[
+    Feature {
+        name: SESSION_AFFINITY,
+        display_name: "Session affinity",
+        description: "Sends a client to the same web dyno again, as long as it is up, by a cookie.",
+        is_default: false,
+        is_fixed: false,
+    },
+    Feature {
+        name: "preboot",
+        display_name: "Preboot",
+        description: "New web dynos answer before the old ones stop. Always on.",
+        is_default: true,
+        is_fixed: true,
+    },
+];
 
 impl Platform {
     /// Every feature as it stands for an app.

@@ -21,6 +21,7 @@ pub mod collaborators;
 pub mod config_vars;
 pub mod domains;
 pub mod dynos;
+mod edge;
 pub mod error;
 mod explain;
 pub mod formations;
@@ -63,7 +64,7 @@ use crate::{
     health_checks::SlugChecks,
     nudges::Nudges,
     outputs::Outputs,
-    reconcile::{routes::RouteBook, sleep::SleepBook, usage::Usages},
+    reconcile::{pages::ReleasePages, routes::RouteBook, sleep::SleepBook, usage::Usages},
     rendezvous::Rendezvous,
 };
 pub use crate::{
@@ -91,6 +92,7 @@ pub struct Platform {
     /// How dynos do by their health checks.
     pub(crate) health: Health,
     pub(crate) slug_checks: SlugChecks,
+    pub(crate) release_pages: ReleasePages,
     /// Counts changes of health checks, for those who make them.
     pub(crate) checks_changed: tokio::sync::watch::Sender<u64>,
     /// Dynos that somebody is stopping.
@@ -150,6 +152,7 @@ impl Platform {
             usages: Usages::default(),
             health: Health::default(),
             slug_checks: SlugChecks::default(),
+            release_pages: ReleasePages::default(),
             checks_changed: tokio::sync::watch::channel(0).0,
             stopping: Claims::default(),
             certificates_due: Arc::default(),

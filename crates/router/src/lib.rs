@@ -6,12 +6,14 @@
 #![warn(clippy::indexing_slicing, clippy::string_slice)]
 
 mod access;
+mod admission;
 mod buffers;
 mod certificates;
 mod codes;
 mod config;
 mod control;
 mod dates;
+mod edge;
 mod error;
 mod exchange;
 pub mod feed;
@@ -40,6 +42,7 @@ pub mod wire;
 
 pub use crate::{
     config::{RouterConfig, Timeouts},
+    edge::{edge_password_hash, is_header, is_header_value},
     error::RouterError,
     feed::Feed,
     handover::Sockets,

@@ -27,6 +27,18 @@ pub(crate) enum Page {
     NoSuchApp,
     /// The request was not worth routing.
     Refused(Refusal),
+    /// The app's edge settings refuse it.
+    Edge(Denied),
+}
+
+/// What an app's edge settings refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    Address,
+    Rate,
+    Password,
+    Body,
+    BodyLength,
 }
 
 /// What the client would rather read.
@@ -86,8 +98,18 @@ impl Accept {
 
 /// The page as a response.
 pub(crate) fn respond(page: Page, accept: Accept, head: Option<&Head>) -> Response<ReplyBody> {
+    respond_or(page, None, accept, head)
+}
+
+/// The page as a response, or the app's own in its place.
+pub(crate) fn respond_or(
+    page: Page,
+    url: Option<&str>,
+    accept: Accept,
+    head: Option<&Head>,
+) -> Response<ReplyBody> {
     let request_id = head.and_then(|head| head.request_id.to_str().ok());
-    let (kind, text) = page.render(accept, request_id);
+    let (kind, text) = page.render_or(url, accept, request_id);
     let mut response = Response::new(ReplyBody::Page(Full::new(Bytes::from(text))));
     *response.status_mut() = page.status();
     let headers = response.headers_mut();
@@ -100,7 +122,34 @@ pub(crate) fn respond(page: Page, accept: Accept, head: Option<&Head>) -> Respon
     response
 }
 
+/// A page that shows the app's own in a frame, as Heroku does. `url` has no quotation marks.
+pub(crate) fn framed(url: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Application error</title>\n<style>\n\
+         html, body, iframe {{ margin: 0; border: 0; padding: 0; width: 100%; height: 100%; }}\n\
+         iframe {{ display: block; }}\n</style>\n</head>\n<body>\n\
+         <iframe src=\"{url}\" title=\"Application error\"></iframe>\n</body>\n</html>\n",
+        url = url.replace('&', "&amp;")
+    )
+}
+
 impl Page {
+    /// Its media type and its text; `url` is the app's own page in its place.
+    pub(crate) fn render_or(
+        self,
+        url: Option<&str>,
+        accept: Accept,
+        request_id: Option<&str>,
+    ) -> (&'static str, String) {
+        let (kind, text) = self.render(accept, request_id);
+        match url {
+            Some(url) if accept == Accept::Html => (kind, framed(url)),
+            _ => (kind, text),
+        }
+    }
+
     /// Its media type and its text.
     pub(crate) fn render(self, accept: Accept, request_id: Option<&str>) -> (&'static str, String) {
         match accept {
@@ -118,6 +167,11 @@ impl Page {
             Self::Refused(Refusal::HeadTooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Refused(Refusal::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Edge(Denied::Address) => StatusCode::FORBIDDEN,
+            Self::Edge(Denied::Rate) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Edge(Denied::Password) => StatusCode::UNAUTHORIZED,
+            Self::Edge(Denied::Body) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Edge(Denied::BodyLength) => StatusCode::LENGTH_REQUIRED,
         }
     }
 
@@ -126,20 +180,25 @@ impl Page {
             Self::Failed(code) => code.meaning().id,
             Self::NoSuchApp => "no_such_app",
             Self::Refused(_) => "bad_request",
+            Self::Edge(Denied::Address) => "forbidden",
+            Self::Edge(Denied::Rate) => "rate_limit",
+            Self::Edge(Denied::Password) => "unauthorized",
+            Self::Edge(Denied::Body) => "body_too_long",
+            Self::Edge(Denied::BodyLength) => "length_required",
         }
     }
 
     fn code(self) -> Option<&'static str> {
         match self {
             Self::Failed(code) => Some(code.as_str()),
-            Self::NoSuchApp | Self::Refused(_) => None,
+            Self::NoSuchApp | Self::Refused(_) | Self::Edge(_) => None,
         }
     }
 
     fn json(self, request_id: Option<&str>) -> String {
         let message = match self {
             Self::Failed(code) => code.meaning().description,
-            Self::NoSuchApp | Self::Refused(_) => self.words().text,
+            Self::NoSuchApp | Self::Refused(_) | Self::Edge(_) => self.words().text,
         };
         let body = Body {
             id: self.id(),
@@ -206,7 +265,35 @@ impl Page {
                 "Misdirected request",
                 "This host asks its clients for certificates: connect to it anew.",
             ),
+            Self::Edge(denied) => words_of_denied(denied),
         }
+    }
+}
+
+fn words_of_denied(denied: Denied) -> Words {
+    let (title, text) = match denied {
+        Denied::Address => (
+            "Forbidden",
+            "This app does not take requests from your address.",
+        ),
+        Denied::Rate => (
+            "Too many requests",
+            "This app takes no more requests for the moment. Please try again later.",
+        ),
+        Denied::Password => ("Unauthorized", "This app asks for a name and a password."),
+        Denied::Body => (
+            "Request too large",
+            "This app does not take a request as long as this.",
+        ),
+        Denied::BodyLength => (
+            "Length required",
+            "This app takes only requests that say how long they are.",
+        ),
+    };
+    Words {
+        title,
+        text,
+        owner: None,
     }
 }
 

@@ -17,13 +17,14 @@ use tokio::{
 };
 
 use crate::{
+    admission::Extras,
     codes::Code,
     config::{MAX_REPEATS, MAX_TRIES, MAX_WAITING_PER_APP},
     exchange::Exchange,
     lane::Lane,
     pool::{Keep, Pool, Use},
     subject::Subject,
-    table::{Backend, Lease, NoLease, Waiting},
+    table::{Backend, Lease, NoLease, Waiting, Wish},
     wake,
     wire::AppState,
 };
@@ -47,6 +48,9 @@ pub(crate) struct Placement {
     deaths: usize,
     needs_fresh: bool,
     boot_deadline: Instant,
+    /// The host of another app that answers in the place of the one that was asked.
+    host: Option<String>,
+    wish: Wish,
 }
 
 /// A connection to a chosen dyno.
@@ -70,8 +74,14 @@ pub(crate) struct Death {
 }
 
 impl Placement {
-    pub(crate) fn new(lane: &Lane) -> Self {
+    pub(crate) fn new(lane: &Lane, extras: Option<&Extras>) -> Self {
+        let wish = extras.map(|extras| Wish {
+            affinity: extras.affinity,
+            is_random: extras.is_random(),
+        });
         Self {
+            host: extras.and_then(|extras| extras.host.clone()),
+            wish: wish.unwrap_or_default(),
             tried: Vec::new(),
             refused: None,
             deaths: 0,
@@ -90,7 +100,8 @@ impl Placement {
         if self.needs_fresh {
             return Ok(None);
         }
-        let Some(lease) = self.look(&lane, exchange.subject().described().host)? else {
+        let host = self.host_of(exchange.subject());
+        let Some(lease) = self.look(&lane, host)? else {
             return Ok(None);
         };
         let backend = lease.backend();
@@ -186,7 +197,7 @@ impl Placement {
 
     /// A dyno for the request; waits for one while the app boots, and calls for one that is asleep.
     async fn place(&self, lane: &Lane, subject: &impl Subject) -> Result<Lease, Code> {
-        let host = subject.described().host;
+        let host = self.host_of(subject);
         let mut queued = None;
         loop {
             if let Some(lease) = self.look(lane, host)? {
@@ -196,7 +207,7 @@ impl Placement {
                 // Look once more after subscribing, so that no change is missed.
                 None => queued = Some((lane.routes.shared.changes(), queue(lane, host)?)),
                 Some((changes, _)) => {
-                    call(lane, subject);
+                    call(lane, host, subject);
                     if timeout_at(self.boot_deadline, changes.changed())
                         .await
                         .is_err()
@@ -208,6 +219,11 @@ impl Placement {
         }
     }
 
+    fn host_of<'a>(&'a self, subject: &'a impl Subject) -> &'a str {
+        let asked = subject.described().host;
+        self.host.as_deref().unwrap_or(asked)
+    }
+
     /// A dyno by the newest table; `None` while the app boots.
     fn look(&self, lane: &Lane, host: &str) -> Result<Option<Lease>, Code> {
         let routes = &lane.routes;
@@ -216,7 +232,7 @@ impl Placement {
             let app = table.find(host).ok_or(Code::H99)?;
             return match app.state {
                 AppState::Serving if !app.has_backends() => Err(Code::H99),
-                AppState::Serving => match app.lease(&routes.shared, &self.tried) {
+                AppState::Serving => match app.lease(&routes.shared, &self.tried, self.wish) {
                     Ok(lease) => Ok(Some(lease)),
                     Err(NoLease::Outdated) => continue,
                     Err(NoLease::NoneLeft) => Err(self.refused.unwrap_or(Code::H21)),
@@ -263,10 +279,9 @@ fn queue(lane: &Lane, host: &str) -> Result<Waiting, Code> {
 
 /// Has an app woken that is asleep. A request that waits calls after each change: the app may
 /// have fallen asleep again.
-fn call(lane: &Lane, subject: &impl Subject) {
+fn call(lane: &Lane, host: &str, subject: &impl Subject) {
     let routes = &lane.routes;
-    let described = subject.described();
-    if let Some(app) = routes.table().find(described.host) {
-        app.call(&routes.shared, || described.cause());
+    if let Some(app) = routes.table().find(host) {
+        app.call(&routes.shared, || subject.described().cause());
     }
 }

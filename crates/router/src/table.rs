@@ -38,7 +38,7 @@ use self::{
     news::News,
 };
 pub(crate) use self::{
-    app::{App, NoLease},
+    app::{App, NoLease, Wish},
     backend::{Backend, Lease},
     keeper::{Change, Keeper},
     names::Names,
@@ -49,6 +49,7 @@ pub(crate) use self::{
 };
 use crate::{
     certificates::{Certificates, Shown},
+    edge::Rules,
     wire::{AppRoutes, AppState, Entry, EntryKey},
 };
 
@@ -234,6 +235,10 @@ impl Routes {
             || Arc::new(Activity::new(self.started)),
             |app| Arc::clone(&app.activity),
         );
+        let extras = *routes.extras.unwrap_or_default();
+        let has_affinity = extras.has_affinity;
+        let former_rules = former.and_then(|app| app.rules.as_ref());
+        let rules = Rules::build(&extras, &routes.name, former_rules);
         let mut backends: Vec<Arc<Backend>> = Vec::with_capacity(routes.backends.len());
         let mut tickets = Vec::with_capacity(routes.backends.len());
         for told in routes.backends {
@@ -262,6 +267,9 @@ impl Routes {
             queue: former.map_or_else(Arc::default, |app| Arc::clone(&app.queue)),
             activity,
             secure: Secure::new(&routes.tls),
+            rules,
+            pages: (!extras.pages.is_empty()).then(|| Arc::new(extras.pages)),
+            has_affinity,
             fingerprint,
         };
         Prepared {
@@ -311,7 +319,7 @@ impl Routes {
     }
 
     /// Milliseconds since the router started.
-    fn elapsed_ms(&self) -> u64 {
+    pub(crate) fn elapsed_ms(&self) -> u64 {
         millis(self.started.elapsed())
     }
 }
@@ -439,6 +447,7 @@ mod tests {
                 state: AppState::Serving,
                 backends: backends.collect(),
                 tls: wire::AppTls::default(),
+                extras: None,
             }],
             ..RouteTable::default()
         }
@@ -449,7 +458,7 @@ mod tests {
             .current()
             .find("example.localhost")
             .unwrap()
-            .lease(routes, tried)
+            .lease(routes, tried, Wish::default())
     }
 
     #[test]
@@ -468,7 +477,10 @@ mod tests {
             [(old, 1)]
         );
         let app = outdated.find("example.localhost").unwrap();
-        assert_eq!(app.lease(&routes, &[]).unwrap_err(), NoLease::Outdated);
+        assert_eq!(
+            app.lease(&routes, &[], Wish::default()).unwrap_err(),
+            NoLease::Outdated
+        );
         drop(held);
         assert_eq!(left[0].in_flight(), 0);
         assert_eq!(lease(&routes, &[]).unwrap().backend().dyno, new);

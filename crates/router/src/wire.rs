@@ -11,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, str::Utf8Error};
 
 use api::{
     clock::Time,
+    edge::Edge,
     ids::{AppId, DynoId},
     names::{AppName, DynoName},
 };
@@ -67,6 +68,63 @@ pub struct AppRoutes {
     /// What it asks of its clients.
     #[serde(default)]
     pub tls: AppTls,
+    /// What it asks of the router beyond routing, if it asks for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extras: Option<Box<AppExtras>>,
+}
+
+/// What an app asks of the router beyond routing; most apps ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppExtras {
+    /// Its edge settings; their `paths` are told in the field below.
+    #[serde(skip_serializing_if = "Edge::is_default")]
+    pub edge: Edge,
+    /// Whether a client comes to the same web dyno again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_affinity: bool,
+    /// Pages of its own in the place of the router's.
+    #[serde(skip_serializing_if = "PageUrls::is_empty")]
+    pub pages: PageUrls,
+    /// Paths that another app of the table answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathRoute>,
+}
+
+impl AppExtras {
+    /// Nothing, if it asks for nothing.
+    pub fn or_none(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+/// Pages that an app shows in the place of the router's own: `http://…` or `https://…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageUrls {
+    /// When a request fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// During maintenance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
+}
+
+impl PageUrls {
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.error.is_none() && self.maintenance.is_none()
+    }
+}
+
+/// A path that another app answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathRoute {
+    /// `/api` is also `/api/1`, but not `/apis`.
+    pub prefix: String,
+    /// One of the host names of the app that answers.
+    pub host: String,
+    /// Whether that app sees the path without the prefix.
+    pub strip: bool,
 }
 
 /// What a request to an app meets.

@@ -61,6 +61,8 @@ enum Command {
     PsForward(PsForward),
     /// Print what dynos of each size may use
     Sizes(sizes::Arguments),
+    /// Show or change what the router does for an app beyond routing: landfall edge -a APP
+    Edge(Edge),
     /// Show or set when an app sleeps, or put it to sleep: landfall sleep -a APP
     Sleep(Sleep),
     /// Wake an app: landfall wake -a APP
@@ -116,6 +118,14 @@ struct PsForward {
     choices: Choices,
     #[command(flatten)]
     arguments: cli::ForwardArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Edge {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::EdgeArguments,
 }
 
 #[derive(Debug, clap::Args)]
@@ -177,6 +187,10 @@ fn run(command: Command) -> Result<ExitCode> {
             cli::forward(&cli::Ready::path_in(&config(choices)?.data), &arguments)
         }
         Command::Sizes(arguments) => sizes::run(arguments),
+        Command::Edge(Edge { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_edge(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
         Command::Sleep(Sleep { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_sleep(&ready, &arguments).map(|()| ExitCode::SUCCESS)

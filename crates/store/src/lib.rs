@@ -19,6 +19,7 @@ mod columns;
 mod config_vars;
 mod domains;
 mod dynos;
+mod edge;
 mod error;
 mod events;
 mod formations;

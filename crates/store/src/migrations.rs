@@ -33,6 +33,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 5,
         sql: include_str!("../migrations/0005_certificates.sql"),
     },
+    Migration {
+        version: 6,
+        sql: include_str!("../migrations/0006_edge.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

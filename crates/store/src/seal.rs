@@ -26,6 +26,7 @@ pub(crate) enum Purpose<'a> {
     SourceUrl(BuildId),
     PrivateKey(SniEndpointId),
     AcmeAccount(&'a str),
+    Edge,
 }
 
 impl fmt::Display for Purpose<'_> {
@@ -36,6 +37,7 @@ impl fmt::Display for Purpose<'_> {
             Self::SourceUrl(build) => write!(f, "source URL of build {build}"),
             Self::PrivateKey(endpoint) => write!(f, "private key of SNI endpoint {endpoint}"),
             Self::AcmeAccount(directory) => write!(f, "ACME account at {directory}"),
+            Self::Edge => f.write_str("edge settings"),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     config_vars::{ConfigVarUpdates, ConfigVars},
     domains::Domain,
     dynos::{Dyno, NewCopy, NewDyno, NewForward, NewInside},
+    edge::Edge,
     formations::{Formation, FormationUpdates},
     ids::BuildId,
     log_sessions::{LogSession, NewLogSession},
@@ -240,6 +241,21 @@ impl Client {
             .call(Method::DELETE, &paths::dynos(app), NO_BODY)
             .await?;
         Ok(())
+    }
+
+    /// What the router does for an app beyond routing.
+    pub async fn edge(&self, app: &str) -> Result<Edge, ClientError> {
+        self.call(Method::GET, &paths::edge(app), NO_BODY).await
+    }
+
+    /// Changes edge settings by name; `null` is off.
+    pub async fn update_edge(
+        &self,
+        app: &str,
+        update: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Edge, ClientError> {
+        self.call(Method::PATCH, &paths::edge(app), Some(update))
+            .await
     }
 
     /// When an app sleeps, and whether it does.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use api::ids::{AppId, DynoId};
-use router::wire::{AppRoutes, AppState as Answer, AppTls, Backend, SleepTicket};
+use router::wire::{AppExtras, AppRoutes, AppState as Answer, AppTls, Backend, SleepTicket};
 
 use super::{AppState, DynoView, Stage};
 
@@ -18,6 +18,8 @@ pub struct RouteInputs {
     pub is_in_maintenance: bool,
     /// What it asks of its clients.
     pub tls: AppTls,
+    /// What it asks of the router beyond routing.
+    pub extras: Option<Box<AppExtras>>,
 }
 
 /// The routes of one app; `address` tells where a dyno listens.
@@ -44,6 +46,7 @@ pub fn routes(
         state: answer(inputs, app, !backends.is_empty()),
         backends,
         tls: inputs.tls.clone(),
+        extras: inputs.extras.clone(),
     }
 }
 
@@ -189,6 +192,7 @@ mod tests {
             hosts: vec!["example.localhost".to_owned()],
             is_in_maintenance: false,
             tls: AppTls::default(),
+            extras: None,
         };
         let routes = routes(&inputs, app, |_| Some(([10, 0, 0, 1], 5000).into()));
         assert_eq!(routes.state, state);

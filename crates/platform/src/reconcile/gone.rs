@@ -22,6 +22,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 pub(super) async fn clear_away(platform: &Platform, app: AppId) -> Result<()> {
     platform.route_book.remove(app, &platform.feed);
     platform.sleep_book.forget(app);
+    platform.release_pages.forget(app);
     let mut left = platform.engine.list().await?;
     left.retain(|report| report.app == app && report.kind != DynoKind::Build);
     if left.is_empty() {

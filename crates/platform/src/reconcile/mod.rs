@@ -14,6 +14,7 @@ mod hosts;
 pub(crate) mod observe;
 mod one_offs;
 mod orphans;
+pub(crate) mod pages;
 pub(crate) mod perform;
 pub(crate) mod routes;
 pub(crate) mod sleep;

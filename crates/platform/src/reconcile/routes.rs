@@ -13,13 +13,14 @@ use api::{
 };
 use router::{
     Feed,
-    wire::{AppRoutes, Certificate, Challenge, Entry, EntryKey, PrivateKey},
+    wire::{AppExtras, AppRoutes, Certificate, Challenge, Entry, EntryKey, PrivateKey},
 };
 use store::{App, Domain};
 
 use super::apps::gather;
 use crate::{
     Platform,
+    app_features::SESSION_AFFINITY,
     error::Result,
     plan::{
         AppState, Stage,
@@ -158,6 +159,7 @@ pub(super) async fn publish(platform: &Platform, app: &App, state: &AppState) ->
     let domains = platform.store.domains(app.id).await?;
     let certificates = certificates(platform, app.id, &domains).await?;
     let inputs = RouteInputs {
+        extras: extras(platform, app, state).await?,
         app: app.id,
         hosts: domains
             .into_iter()
@@ -199,6 +201,26 @@ async fn certificates(
         })
     });
     Ok(shown.collect())
+}
+
+/// What the app asks of the router beyond routing.
+async fn extras(
+    platform: &Platform,
+    app: &App,
+    state: &AppState,
+) -> Result<Option<Box<AppExtras>>> {
+    let release = state.current.as_ref().map(|release| release.id);
+    let features = platform.store.app_features(app.id).await?;
+    let edge = platform.store.edge(app.id).await?;
+    let extras = AppExtras {
+        has_affinity: features
+            .iter()
+            .any(|row| row.name == SESSION_AFFINITY && row.enabled),
+        pages: platform.page_urls(app.id, release).await?,
+        paths: platform.path_routes(&edge),
+        edge,
+    };
+    Ok(extras.or_none())
 }
 
 async fn addresses(platform: &Platform, state: &AppState) -> Result<HashMap<DynoId, SocketAddr>> {

@@ -190,6 +190,7 @@ mod tests {
             state: AppState::Serving,
             backends: dynos.iter().map(backend).collect(),
             tls: AppTls::default(),
+            extras: None,
         })
     }
 

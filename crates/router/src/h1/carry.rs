@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 
-use api::ids::AppId;
 use http::{HeaderValue, StatusCode};
 
 use super::{
@@ -15,13 +14,13 @@ use super::{
     talk::Talk,
 };
 use crate::{
-    codes::Code,
+    admission::{self, Admitted, Announced, Arrival, Refused},
+    edge,
     exchange::Exchange,
     lane::Lane,
-    pages::Page,
-    proxy::{Peer, Refusal},
+    proxy::Peer,
     subject::Subject,
-    table::{Passage, to_https},
+    table::to_https,
 };
 
 /// What becomes of the client's connection.
@@ -33,52 +32,39 @@ pub(crate) enum Ended {
     Linger,
 }
 
-/// An answer without a dyno.
-enum Own {
-    Page(Page),
-    ToHttps(AppId),
-    Text(String),
-}
-
 /// Answers a request. Dropping it, as happens when the router ends at once, logs it.
-pub(crate) async fn carry(connection: &mut Connection, incoming: &Incoming) -> Ended {
+pub(crate) async fn carry(connection: &mut Connection, incoming: &mut Incoming) -> Ended {
     let lane = Rc::clone(&connection.lane);
     match admit(&lane, incoming, &connection.peer) {
-        Ok((app, hsts)) => {
-            let exchange = Exchange::new(lane, app, incoming);
-            Talk::new(connection, incoming, hsts).run(exchange).await
+        Ok(admitted) => {
+            if let Some(extras) = &admitted.extras {
+                incoming.change(extras);
+            }
+            let incoming = &*incoming;
+            let exchange = Exchange::new(lane, admitted.app, incoming);
+            Talk::new(connection, incoming, admitted)
+                .run(exchange)
+                .await
         }
-        Err(own) => answer(connection, incoming, own).await,
+        Err(refused) => answer(connection, incoming, refused).await,
     }
 }
 
-/// The app that the request is for, and what its answers carry over HTTPS.
-fn admit(
-    lane: &Lane,
-    incoming: &Incoming,
-    peer: &Peer,
-) -> Result<(AppId, Option<HeaderValue>), Own> {
-    let described = incoming.described();
-    if let Some(answer) = lane.routes.shared.certificates.answer(described.path) {
-        return Err(Own::Text(answer));
-    }
-    let table = lane.routes.table();
-    let Some(app) = table.find(described.host) else {
-        // Before the first table nobody knows whether there is such an app.
-        return Err(Own::Page(if table.version == 0 {
-            Page::Failed(Code::H99)
-        } else {
-            Page::NoSuchApp
-        }));
+fn admit(lane: &Lane, incoming: &Incoming, peer: &Peer) -> Result<Admitted, Refused> {
+    let arrival = Arrival {
+        described: incoming.described(),
+        peer,
+        body: match incoming.body {
+            BodyLength::None => Announced::Bytes(0),
+            BodyLength::Bytes(bytes) => Announced::Bytes(bytes),
+            BodyLength::Chunked | BodyLength::UntilClose => Announced::Counted,
+        },
+        field: |name: &str| incoming.field(name),
     };
-    match app.secure.passage(app.id, peer, described.path) {
-        Passage::Open => Ok((app.id, app.secure.hsts(peer).cloned())),
-        Passage::Redirect => Err(Own::ToHttps(app.id)),
-        Passage::Misdirected => Err(Own::Page(Page::Refused(Refusal::Misdirected))),
-    }
+    admission::admit(lane, &arrival)
 }
 
-async fn answer(connection: &mut Connection, incoming: &Incoming, own: Own) -> Ended {
+async fn answer(connection: &mut Connection, incoming: &Incoming, refused: Refused) -> Ended {
     let lane = Rc::clone(&connection.lane);
     let described = incoming.described();
     let date = lane.dates.at(lane.clock.now());
@@ -91,15 +77,21 @@ async fn answer(connection: &mut Connection, incoming: &Incoming, own: Own) -> E
         hsts: None,
     };
     let mut out = lane.buffers.text();
-    match own {
-        Own::Page(page) => {
+    match refused {
+        Refused::Page(page) => {
             let id = Some(described.request_id);
             reply::page(page, incoming.accept, id, &manner, &mut out);
         }
-        Own::Text(text) => {
+        Refused::Challenge(text) => {
             reply::answer(StatusCode::OK, &[], text.as_bytes(), &manner, &mut out);
         }
-        Own::ToHttps(app) => {
+        Refused::Edge(app, refused) => {
+            write_denied(&refused, incoming, &manner, &mut out);
+            let mut exchange = Exchange::new(Rc::clone(&lane), app, incoming);
+            exchange.responding(refused.status().as_u16());
+            exchange.finish();
+        }
+        Refused::ToHttps(app) => {
             let (status, location) = to_https(described, lane.https_port)
                 .unwrap_or((StatusCode::BAD_REQUEST, HeaderValue::from_static("")));
             let fields = [("location", location.to_str().unwrap_or_default())];
@@ -111,6 +103,28 @@ async fn answer(connection: &mut Connection, incoming: &Incoming, own: Own) -> E
     }
     let written = connection.write(&out).await;
     ended(written.is_ok(), manner.keeps, incoming.body)
+}
+
+/// What an app's edge settings answer.
+fn write_denied(
+    refused: &edge::Refused,
+    incoming: &Incoming,
+    manner: &Manner<'_>,
+    out: &mut Vec<u8>,
+) {
+    let id = incoming.described().request_id;
+    let page = refused.page();
+    let (kind, text) = page.map_or(("text/plain", String::new()), |page| {
+        page.render(incoming.accept, Some(id))
+    });
+    let header = refused.header();
+    let header = header.as_ref().and_then(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some((name.as_str(), value))
+    });
+    let fields = [("content-type", kind), ("cache-control", "no-store")];
+    let fields: Vec<_> = fields.into_iter().chain(header).collect();
+    reply::answer(refused.status(), &fields, text.as_bytes(), manner, out);
 }
 
 /// How a connection goes on behind an answer whose request body nobody reads.

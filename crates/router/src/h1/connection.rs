@@ -119,12 +119,12 @@ impl Connection {
     /// Answers requests as long as they come one after the other.
     async fn active(&mut self) -> After {
         loop {
-            let incoming = match self.next().await {
+            let mut incoming = match self.next().await {
                 Ok(incoming) => incoming,
                 Err(Headless::Gone) => return After::Close,
                 Err(Headless::Refused(malformed)) => return self.refuse(malformed).await,
             };
-            match carry::carry(self, &incoming).await {
+            match carry::carry(self, &mut incoming).await {
                 Ended::Next => {}
                 Ended::Close => return After::Close,
                 Ended::Linger => return After::Linger,

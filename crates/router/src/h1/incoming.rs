@@ -13,7 +13,9 @@ use super::{
     response::Asked,
 };
 use crate::{
+    admission::Extras,
     buffers::Text,
+    edge::{HeaderChanges, changed_head},
     lane::Lane,
     pages::Accept,
     proxy::Peer,
@@ -23,7 +25,9 @@ use crate::{
 /// A request on its way.
 pub(crate) struct Incoming {
     /// The head for the dyno; it can be sent again.
-    pub(crate) head: Text,
+    head: Text,
+    /// Another in its place, where an app's edge settings change it.
+    changed: Option<Vec<u8>>,
     spans: Spans,
     /// The host in lower case, if the client wrote it otherwise.
     host: Option<String>,
@@ -84,6 +88,7 @@ impl Incoming {
         let accepts = accepts.filter(|(_, kind)| **kind == Kind::Accept);
         Self {
             head,
+            changed: None,
             spans,
             host: is_upper.then(|| request.host.to_ascii_lowercase()),
             version: request.version,
@@ -103,6 +108,32 @@ impl Incoming {
             asks_upgrade: request.upgrade.is_some(),
             is_secure: peer.is_secure,
         }
+    }
+
+    /// The value of a header; an app's edge settings ask for few.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        let lines = self.head.split(|byte| *byte == b'\n').skip(1);
+        lines.map(<[u8]>::trim_ascii_end).find_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (found, value) = line.split_at_checked(colon)?;
+            let is_it = found.eq_ignore_ascii_case(name.as_bytes());
+            is_it.then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        })
+    }
+
+    /// Writes the head for the dyno anew where an app's edge settings change it.
+    pub(crate) fn change(&mut self, extras: &Extras) {
+        let changes = extras.request_headers();
+        if changes.is_some() || extras.stripped > 0 {
+            let none = HeaderChanges::default();
+            let changes = changes.unwrap_or(&none);
+            self.changed = Some(changed_head(&self.head, extras.stripped, changes));
+        }
+    }
+
+    /// The head for the dyno.
+    pub(crate) fn lead(&self) -> &[u8] {
+        self.changed.as_deref().unwrap_or(&self.head)
     }
 
     pub(crate) fn has_body(&self) -> bool {

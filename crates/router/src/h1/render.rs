@@ -10,7 +10,7 @@ use super::{
     request::Request,
     response::Response,
 };
-use crate::number::write_number;
+use crate::{edge::HeaderChanges, number::write_number};
 
 const HSTS: &str = "strict-transport-security";
 
@@ -61,6 +61,10 @@ pub(crate) struct Terms<'a> {
     pub(crate) date: &'a [u8],
     /// `Strict-Transport-Security`, likewise.
     pub(crate) hsts: Option<&'a [u8]>,
+    /// What the app has changed.
+    pub(crate) changes: Option<&'a HeaderChanges>,
+    /// One more `Set-Cookie`.
+    pub(crate) cookie: Option<&'a str>,
 }
 
 impl Span {
@@ -165,11 +169,22 @@ pub(crate) fn to_client(
             Kind::Trailer => terms.takes_trailers && terms.body == BodyLength::Chunked,
             kind => !kind.is_framing(),
         };
-        if stays && !(response.options.names_others() && is_claimed(fields, field.name)) {
+        let is_changed = terms
+            .changes
+            .is_some_and(|changes| changes.names(field.name));
+        let is_claimed = || response.options.names_others() && is_claimed(fields, field.name);
+        if stays && !is_changed && !is_claimed() {
             write_field(field.name, field.value, out);
         }
     }
+    if let Some(changes) = terms.changes {
+        changes.write(out);
+    }
+    if let Some(cookie) = terms.cookie {
+        write_field("set-cookie", cookie.as_bytes(), out);
+    }
     if let Some(hsts) = terms.hsts
+        && !terms.changes.is_some_and(|changes| changes.names(HSTS))
         && !fields
             .iter()
             .any(|field| field.name.eq_ignore_ascii_case(HSTS))
@@ -406,6 +421,8 @@ mod tests {
             takes_trailers: false,
             date: b"Thu, 19 Feb 2026 08:00:00 GMT",
             hsts: None,
+            changes: None,
+            cookie: None,
         };
         let mut out = Vec::new();
         to_client(&response, head.fields, &terms, &mut out);

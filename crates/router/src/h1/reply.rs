@@ -29,7 +29,18 @@ pub(crate) fn page(
     manner: &Manner<'_>,
     out: &mut Vec<u8>,
 ) {
-    let (kind, text) = page.render(accept, request_id);
+    page_or(page, None, (accept, request_id), manner, out);
+}
+
+/// One of our pages, or the app's own in its place.
+pub(crate) fn page_or(
+    page: Page,
+    url: Option<&str>,
+    (accept, request_id): (Accept, Option<&str>),
+    manner: &Manner<'_>,
+    out: &mut Vec<u8>,
+) {
+    let (kind, text) = page.render_or(url, accept, request_id);
     let fields = [
         ("content-type", kind),
         ("cache-control", "no-cache, no-store"),

@@ -31,10 +31,12 @@ use super::{
     tunnel::{self, Tunnel},
 };
 use crate::{
+    admission::{Admitted, Extras},
     buffers::{Buffer, Text},
     codes::Code,
+    config::Timeouts,
     exchange::Exchange,
-    pages::Page,
+    pages::{Denied, Page},
     place::{Death, Placed, Placement},
     pool::Use,
     subject::Subject,
@@ -55,7 +57,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct Talk<'a> {
     connection: &'a mut Connection,
     incoming: &'a Incoming,
-    hsts: Option<HeaderValue>,
+    admitted: Admitted,
+    timeouts: Timeouts,
     upload: Pump,
     sending: Sending,
     /// Bytes of the body that came since its clock was last set back.
@@ -100,6 +103,8 @@ enum Failure {
     Code(Code),
     /// The request's body is malformed.
     Malformed,
+    /// It is longer than the app takes.
+    TooLong,
 }
 
 /// How waiting for a response ended without one.
@@ -128,8 +133,11 @@ impl<'a> Talk<'a> {
     pub(crate) fn new(
         connection: &'a mut Connection,
         incoming: &'a Incoming,
-        hsts: Option<HeaderValue>,
+        admitted: Admitted,
     ) -> Self {
+        let timeouts = connection.lane.timeouts;
+        let extras = admitted.extras.as_ref();
+        let timeouts = extras.map_or(timeouts, |extras| extras.timeouts(timeouts));
         let buffers = &connection.lane.buffers;
         let body = incoming.body;
         let upload = Pump::new(body, body, (buffers.text(), 0));
@@ -138,7 +146,8 @@ impl<'a> Talk<'a> {
             notes: buffers.text(),
             connection,
             incoming,
-            hsts,
+            admitted,
+            timeouts,
             sending: Sending::Going,
             seen_bytes: 0,
             noted: 0,
@@ -162,7 +171,7 @@ impl<'a> Talk<'a> {
         if self.incoming.expects == Expectation::Unknown {
             return Err(Code::H26.into());
         }
-        let mut placement = Placement::new(&self.connection.lane);
+        let mut placement = Placement::new(&self.connection.lane, self.admitted.extras.as_deref());
         loop {
             let placed = match placement.at_once(exchange, self.use_for())? {
                 Some(placed) => placed,
@@ -229,7 +238,7 @@ impl<'a> Talk<'a> {
                 Code::H13
             },
             was_kept: hop.is_kept,
-            was_sent: self.upload.has_led(&self.incoming.head),
+            was_sent: self.upload.has_led(self.incoming.lead()),
             may_repeat: is_harmless && !self.upload.has_begun,
         }
     }
@@ -275,7 +284,7 @@ impl<'a> Talk<'a> {
                 }
                 Poll::Ready(_) => return failed(Code::H13),
             }
-            match self.read_reply(&mut buffer) {
+            match self.read_reply(&mut buffer, &hop.lease) {
                 Ok(Some(reply)) => {
                     hop.reply = Some(buffer).filter(|buffer| !buffer.is_empty());
                     return Poll::Ready(Ok(reply));
@@ -311,11 +320,15 @@ impl<'a> Talk<'a> {
             source: &mut self.connection.stream,
             sink: &mut hop.dyno.0,
             buffer: &mut self.connection.inbound,
-            lead: &self.incoming.head,
+            lead: self.incoming.lead(),
             buffers: &self.connection.lane.buffers,
         };
         let sent = self.upload.poll(context, &mut ends);
         self.seen_bytes += self.upload.counted - before;
+        let extras = self.admitted.extras.as_ref();
+        if extras.is_some_and(|extras| extras.is_too_long(self.upload.counted)) {
+            return Err(Failure::TooLong);
+        }
         match sent {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.sending = Sending::Done,
@@ -337,7 +350,7 @@ impl<'a> Talk<'a> {
 
     fn start_clock(&mut self) {
         self.seen_bytes = 0;
-        let timeouts = &self.connection.lane.timeouts;
+        let timeouts = &self.timeouts;
         let limit = match self.sending {
             Sending::Going => timeouts.rolling,
             Sending::Done | Sending::Cut => timeouts.first_byte,
@@ -367,7 +380,11 @@ impl<'a> Talk<'a> {
     }
 
     /// The response's head, written for the client, if it has all come.
-    fn read_reply(&mut self, buffer: &mut Buffer) -> Result<Option<Reply>, Malformed> {
+    fn read_reply(
+        &mut self,
+        buffer: &mut Buffer,
+        lease: &Lease,
+    ) -> Result<Option<Reply>, Malformed> {
         let lane = &self.connection.lane;
         loop {
             let mut slots = head::slots();
@@ -384,15 +401,20 @@ impl<'a> Talk<'a> {
             let keeps_client =
                 wants.keep_alive && to != BodyLength::UntilClose && is_heard && !lane.is_stopping();
             let date = lane.dates.at(lane.clock.now());
+            let is_interim = response.is_interim();
+            let extras = self.admitted.extras.as_deref().filter(|_| !is_interim);
+            let is_secure = self.connection.peer.is_secure;
+            let cookie = extras.and_then(|extras| extras.set_cookie(lease, is_secure));
             let terms = Terms {
+                changes: extras.and_then(Extras::response_headers),
+                cookie: cookie.as_deref(),
                 version: self.incoming.version,
                 body: to,
                 keeps: keeps_client,
                 takes_trailers: wants.trailers,
                 date: &date,
-                hsts: self.hsts.as_ref().map(HeaderValue::as_bytes),
+                hsts: self.admitted.hsts.as_ref().map(HeaderValue::as_bytes),
             };
-            let is_interim = response.is_interim();
             // We have said 100 ourselves, and nobody said more in HTTP/1.0.
             let is_told = response.status != 100 && self.incoming.version == Version::Http11;
             if !is_interim || is_told {
@@ -432,7 +454,7 @@ impl<'a> Talk<'a> {
         let notes = std::mem::replace(&mut self.notes, lane.buffers.text());
         let down = Pump::new(reply.from, reply.to, (notes, self.noted));
         let mut down = down.passing_trailers(self.incoming.wants.trailers);
-        self.connection.timer.set(lane.timeouts.rolling);
+        self.connection.timer.set(self.timeouts.rolling);
         let relayed = poll_fn(|context| self.poll_relay(&mut hop, &mut down, context)).await;
         exchange.count(down.counted);
         match relayed {
@@ -486,7 +508,7 @@ impl<'a> Talk<'a> {
         // From the end of the request on, only the response's clock counts.
         if down.moved || (is_going && self.sending != Sending::Going) {
             down.moved = false;
-            self.connection.timer.set(lane.timeouts.rolling);
+            self.connection.timer.set(self.timeouts.rolling);
         }
         if self.sending != Sending::Going && self.connection.poll_gone(context).is_ready() {
             return Poll::Ready(Relayed::Left);
@@ -523,7 +545,7 @@ impl<'a> Talk<'a> {
                 source: &mut self.connection.stream,
                 sink: &mut nowhere,
                 buffer: &mut self.connection.inbound,
-                lead: &self.incoming.head,
+                lead: self.incoming.lead(),
                 buffers: &self.connection.lane.buffers,
             };
             let is_due = self.connection.timer.poll_due(context);
@@ -558,16 +580,29 @@ impl<'a> Talk<'a> {
     }
 
     /// Answers with a page.
-    async fn fail(mut self, failure: Failure, exchange: Exchange<&Incoming>) -> Ended {
+    async fn fail(mut self, failure: Failure, mut exchange: Exchange<&Incoming>) -> Ended {
         let described = self.incoming.described();
         let page = match failure {
             Failure::Code(code) => Page::Failed(code),
             Failure::Malformed => Page::Refused(crate::proxy::Refusal::Malformed),
+            Failure::TooLong => Page::Edge(Denied::Body),
         };
-        match failure {
-            Failure::Code(code) => exchange.fail(code),
-            Failure::Malformed => exchange.refuse(Code::H26, page.status()),
-        }
+        let extras = self.admitted.extras.as_deref();
+        let url = match failure {
+            Failure::Code(code) => {
+                exchange.fail(code);
+                extras.and_then(|extras| extras.page_url(code))
+            }
+            Failure::Malformed => {
+                exchange.refuse(Code::H26, page.status());
+                None
+            }
+            Failure::TooLong => {
+                exchange.responding(page.status().as_u16());
+                exchange.finish();
+                None
+            }
+        };
         if failure == Failure::Code(Code::H27) {
             return Ended::Close;
         }
@@ -580,10 +615,11 @@ impl<'a> Talk<'a> {
             keeps,
             asked: self.incoming.asked,
             date: &date,
-            hsts: self.hsts.as_ref().map(HeaderValue::as_bytes),
+            hsts: self.admitted.hsts.as_ref().map(HeaderValue::as_bytes),
         };
         let id = Some(described.request_id);
-        reply::page(page, self.incoming.accept, id, &manner, &mut self.notes);
+        let accept = self.incoming.accept;
+        reply::page_or(page, url, (accept, id), &manner, &mut self.notes);
         let rest = self.notes.get(self.noted..).unwrap_or_default();
         let written = self.connection.write(rest).await;
         ended(written.is_ok(), keeps, self.incoming.body)

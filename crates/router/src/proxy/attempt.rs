@@ -13,7 +13,9 @@ use super::{
     upstream::Connection,
 };
 use crate::{
+    admission::Extras,
     codes::Code,
+    config::Timeouts,
     exchange::Exchange,
     lane::Lane,
     place::{Death, Placed, Placement},
@@ -26,6 +28,8 @@ pub(crate) struct Attempt {
     pub(crate) lane: Rc<Lane>,
     pub(crate) head: Rc<Head>,
     pub(crate) source: Rc<RequestSource>,
+    extras: Option<Rc<Extras>>,
+    timeouts: Timeouts,
     placement: Placement,
 }
 
@@ -45,9 +49,17 @@ enum Broken {
 }
 
 impl Attempt {
-    pub(crate) fn new(lane: Rc<Lane>, head: Rc<Head>, source: Rc<RequestSource>) -> Self {
-        let placement = Placement::new(&lane);
+    pub(crate) fn new(
+        lane: Rc<Lane>,
+        head: Rc<Head>,
+        source: Rc<RequestSource>,
+        extras: Option<Rc<Extras>>,
+    ) -> Self {
+        let placement = Placement::new(&lane, extras.as_deref());
+        let timeouts = extras.as_ref().map(|extras| extras.timeouts(lane.timeouts));
         Self {
+            timeouts: timeouts.unwrap_or(lane.timeouts),
+            extras,
             lane,
             head,
             source,
@@ -104,8 +116,11 @@ impl Attempt {
     }
 
     async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {
-        let timeouts = &self.lane.timeouts;
-        let request = headers::to_dyno(&self.head, self.source.body(), self.lane.clock.now());
+        let timeouts = &self.timeouts;
+        let mut request = headers::to_dyno(&self.head, self.source.body(), self.lane.clock.now());
+        if let Some(extras) = &self.extras {
+            headers::extras_to_dyno(extras, &mut request);
+        }
         let mut response = pin!(connection.0.try_send_request(request));
         let (deadline, _) = self.source.deadline(timeouts);
         let mut alarm = pin!(sleep_until(deadline));

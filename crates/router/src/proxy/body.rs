@@ -159,8 +159,12 @@ pub(crate) enum ReplyError {
 }
 
 impl Relay {
-    pub(crate) fn new(incoming: Incoming, request: Rc<RequestSource>, underway: Underway) -> Self {
-        let rolling = underway.exchange.lane().timeouts.rolling;
+    pub(crate) fn new(
+        incoming: Incoming,
+        request: Rc<RequestSource>,
+        rolling: Duration,
+        underway: Underway,
+    ) -> Self {
         Self {
             incoming,
             request,

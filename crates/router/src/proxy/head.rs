@@ -3,7 +3,10 @@
 //! It must not know routes or dynos. What is ambiguous is refused here, so that router and dyno
 //! can never read one request in two ways. Read [`Head`].
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use api::ids::AppId;
 use http::{
@@ -25,6 +28,7 @@ pub(crate) struct Peer {
     pub(crate) ip: HeaderValue,
     /// The port it connected to.
     pub(crate) port: HeaderValue,
+    pub(crate) address: IpAddr,
     pub(crate) is_secure: bool,
     /// Who it is, at a host that demands to know.
     pub(crate) identity: Option<ClientIdentity>,
@@ -95,9 +99,10 @@ pub(crate) enum Refusal {
 
 impl Peer {
     pub(crate) fn new(client: SocketAddr, local: SocketAddr, is_secure: bool) -> Self {
-        let ip = client.ip().to_canonical().to_string();
+        let address = client.ip().to_canonical();
         Self {
-            ip: HeaderValue::try_from(ip).expect("an address is plain ASCII"),
+            address,
+            ip: HeaderValue::try_from(address.to_string()).expect("an address is plain ASCII"),
             port: HeaderValue::from(local.port()),
             is_secure,
             identity: None,

@@ -10,6 +10,8 @@ use http::{
     response::Parts,
 };
 
+use crate::admission::Extras;
+
 use super::head::{Head, X_FORWARDED_FOR, X_REQUEST_ID};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -78,6 +80,27 @@ pub(crate) fn to_dyno<B>(head: &Head, body: B, now: Time) -> Request<B> {
     *request.uri_mut() = head.target.clone();
     *request.headers_mut() = headers;
     request
+}
+
+/// What the app's edge settings change of the request.
+pub(crate) fn extras_to_dyno<B>(extras: &Extras, request: &mut Request<B>) {
+    if let Some(changes) = extras.request_headers() {
+        changes.apply(request.headers_mut());
+    }
+    if extras.stripped > 0 {
+        let whole = request.uri().path_and_query();
+        let whole = whole.map_or("/", |target| target.as_str());
+        let rest = whole.get(extras.stripped..).unwrap_or_default();
+        let target = if rest.starts_with('/') {
+            rest.to_owned()
+        } else {
+            format!("/{rest}")
+        };
+        // What was a path is one without its beginning.
+        if let Ok(target) = target.parse() {
+            *request.uri_mut() = target;
+        }
+    }
 }
 
 /// Makes a dyno's response head one for the client.

@@ -12,13 +12,16 @@ mod upstream;
 
 use std::rc::Rc;
 
-use api::ids::AppId;
 use http::{
     HeaderValue,
-    header::{LOCATION, STRICT_TRANSPORT_SECURITY},
+    header::{LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY},
 };
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, upgrade::OnUpgrade};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Body as _, Incoming, SizeHint},
+    upgrade::OnUpgrade,
+};
 use tokio::task::spawn_local;
 
 use self::{
@@ -31,12 +34,13 @@ pub(crate) use self::{
     upstream::Connection,
 };
 use crate::{
+    admission::{self, Admitted, Announced, Arrival, Extras, Refused},
     codes::Code,
     exchange::Exchange,
     lane::Lane,
     pages::{self, Page},
     subject::Subject,
-    table::{Passage, to_https},
+    table::to_https,
 };
 
 /// Answers one request. Dropping it, as hyper does when the client leaves, ends everything that it
@@ -53,64 +57,71 @@ pub(crate) async fn answer(
         Ok(head) => Rc::new(head),
         Err(refusal) => return pages::respond(Page::Refused(refusal), accept, None),
     };
-    if let Some(answer) = lane.routes.shared.certificates.answer(head.target.path()) {
-        return Response::new(ReplyBody::Page(Full::from(answer)));
-    }
-    let (app, hsts) = match admit(&lane, &head) {
+    let admitted = match admit(&lane, &head, incoming.size_hint()) {
         Ok(admitted) => admitted,
         Err(Refused::Page(page)) => return pages::respond(page, accept, Some(&head)),
-        Err(Refused::ToHttps(app)) => return redirect(lane, app, head),
+        Err(refused) => return refuse(lane, refused, accept, head),
     };
-    let mut exchange = Exchange::new(Rc::clone(&lane), app, Rc::clone(&head));
+    let extras = admitted.extras.map(Rc::from);
+    let mut exchange = Exchange::new(Rc::clone(&lane), admitted.app, Rc::clone(&head));
     let source = Rc::new(RequestSource::new(incoming));
-    let mut response = match forward(lane, &head, &source, &mut exchange).await {
-        Ok(answer) => relay(answer, source, exchange, client),
+    let mut response = match forward(extras.as_ref(), &head, &source, &mut exchange).await {
+        Ok(answer) => relay(answer, source, exchange, (client, extras)),
         Err(code) => {
             exchange.fail(code);
-            pages::respond(Page::Failed(code), accept, Some(&head))
+            let url = extras.as_ref().and_then(|extras| extras.page_url(code));
+            pages::respond_or(Page::Failed(code), url, accept, Some(&head))
         }
     };
-    if let Some(hsts) = hsts {
+    if let Some(hsts) = admitted.hsts {
         let headers = response.headers_mut();
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
     response
 }
 
-/// Why a request does not go on to an app.
-enum Refused {
-    Page(Page),
-    /// The app wants it over HTTPS.
-    ToHttps(AppId),
-}
-
-/// The app that the request is for, and what its answers carry over HTTPS.
-fn admit(lane: &Lane, head: &Head) -> Result<(AppId, Option<HeaderValue>), Refused> {
-    let table = lane.routes.table();
-    let Some(app) = table.find(&head.host) else {
-        // Before the first table nobody knows whether there is such an app.
-        return Err(Refused::Page(if table.version == 0 {
-            Page::Failed(Code::H99)
-        } else {
-            Page::NoSuchApp
-        }));
+fn admit(lane: &Lane, head: &Rc<Head>, body: SizeHint) -> Result<Admitted, Refused> {
+    let arrival = Arrival {
+        described: head.described(),
+        peer: &head.peer,
+        body: body.exact().map_or(Announced::Unknown, Announced::Bytes),
+        field: |name: &str| head.headers.get(name).map(HeaderValue::as_bytes),
     };
-    match app.secure.passage(app.id, &head.peer, head.target.path()) {
-        Passage::Open => Ok((app.id, app.secure.hsts(&head.peer).cloned())),
-        Passage::Redirect => Err(Refused::ToHttps(app.id)),
-        Passage::Misdirected => Err(Refused::Page(Page::Refused(Refusal::Misdirected))),
-    }
+    admission::admit(lane, &arrival)
 }
 
-fn redirect(lane: Rc<Lane>, app: AppId, head: Rc<Head>) -> Response<ReplyBody> {
+/// Answers without a dyno.
+fn refuse(
+    lane: Rc<Lane>,
+    refused: Refused,
+    accept: pages::Accept,
+    head: Rc<Head>,
+) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Page(Full::default()));
-    match to_https(head.described(), lane.https_port) {
-        Some((status, location)) => {
-            *response.status_mut() = status;
-            response.headers_mut().insert(LOCATION, location);
+    let app = match refused {
+        Refused::Page(page) => return pages::respond(page, accept, Some(&head)),
+        Refused::Challenge(answer) => {
+            return Response::new(ReplyBody::Page(Full::from(answer)));
         }
-        None => *response.status_mut() = StatusCode::BAD_REQUEST,
-    }
+        Refused::ToHttps(app) => {
+            match to_https(head.described(), lane.https_port) {
+                Some((status, location)) => {
+                    *response.status_mut() = status;
+                    response.headers_mut().insert(LOCATION, location);
+                }
+                None => *response.status_mut() = StatusCode::BAD_REQUEST,
+            }
+            app
+        }
+        Refused::Edge(app, refused) => {
+            if let Some(page) = refused.page() {
+                response = pages::respond(page, accept, Some(&head));
+            }
+            *response.status_mut() = refused.status();
+            response.headers_mut().extend(refused.header());
+            app
+        }
+    };
     let mut exchange = Exchange::new(lane, app, head);
     exchange.responding(response.status().as_u16());
     exchange.finish();
@@ -118,7 +129,7 @@ fn redirect(lane: Rc<Lane>, app: AppId, head: Rc<Head>) -> Response<ReplyBody> {
 }
 
 async fn forward(
-    lane: Rc<Lane>,
+    extras: Option<&Rc<Extras>>,
     head: &Rc<Head>,
     source: &Rc<RequestSource>,
     exchange: &mut Exchange<Rc<Head>>,
@@ -126,7 +137,8 @@ async fn forward(
     if head.has_unknown_expectation() {
         return Err(Code::H26);
     }
-    let answer = Attempt::new(lane, Rc::clone(head), Rc::clone(source))
+    let lane = Rc::clone(exchange.lane());
+    let answer = Attempt::new(lane, Rc::clone(head), Rc::clone(source), extras.cloned())
         .run(exchange)
         .await?;
     let is_switch = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -140,7 +152,7 @@ fn relay(
     answer: Answer,
     source: Rc<RequestSource>,
     mut exchange: Exchange<Rc<Head>>,
-    client: OnUpgrade,
+    (client, extras): (OnUpgrade, Option<Rc<Extras>>),
 ) -> Response<ReplyBody> {
     let Answer {
         mut response,
@@ -152,6 +164,18 @@ fn relay(
     let dyno = is_switch.then(|| hyper::upgrade::on(&mut response));
     let (mut parts, incoming) = response.into_parts();
     headers::to_client(&mut parts);
+    let mut timeouts = exchange.lane().timeouts;
+    if let Some(extras) = &extras {
+        timeouts = extras.timeouts(timeouts);
+        if let Some(changes) = extras.response_headers() {
+            changes.apply(&mut parts.headers);
+        }
+        let cookie = extras.set_cookie(&lease, exchange.subject().peer.is_secure);
+        let cookie = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok());
+        parts
+            .headers
+            .extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    }
     let body = if let Some(dyno) = dyno {
         spawn_local(tunnel::run(exchange, lease, client, dyno));
         ReplyBody::Page(Full::default())
@@ -161,7 +185,12 @@ fn relay(
             connection,
             lease,
         };
-        ReplyBody::Relay(Box::new(Relay::new(incoming, source, underway)))
+        ReplyBody::Relay(Box::new(Relay::new(
+            incoming,
+            source,
+            timeouts.rolling,
+            underway,
+        )))
     };
     Response::from_parts(parts, body)
 }

@@ -57,6 +57,7 @@ fn app(app: AppId, host: &str) -> Entry {
         state: AppState::Blank,
         backends: Vec::new(),
         tls: AppTls::default(),
+        extras: None,
     })
 }
 

@@ -13,7 +13,10 @@ use super::{
     secure::Secure,
     waiting::{Queue, Waiting},
 };
-use crate::wire::AppState;
+use crate::{
+    edge::{Affinity, Rules},
+    wire::{AppState, PageUrls},
+};
 
 /// One app behind its hosts.
 #[derive(Debug)]
@@ -30,6 +33,21 @@ pub(crate) struct App {
     pub(crate) secure: Secure,
     /// Of what was told of it.
     pub(super) fingerprint: u64,
+    /// What it asks for beyond routing.
+    pub(crate) rules: Option<Arc<Rules>>,
+    /// Its own pages in the place of ours, if it has any.
+    pub(crate) pages: Option<Arc<PageUrls>>,
+    /// Whether a client comes to the same dyno again.
+    pub(crate) has_affinity: bool,
+}
+
+/// Which backend a request would have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    /// That of this cookie, if it is healthy.
+    pub(crate) affinity: Option<Affinity>,
+    /// Else any, instead of the less busy of two.
+    pub(crate) is_random: bool,
 }
 
 /// Why no backend could be leased.
@@ -45,7 +63,12 @@ impl App {
     /// Begins a request on the less busy of two random backends, not one of `tried`, and one in
     /// quarantine only when there is no other. Backends that are awake come first; of those that
     /// must be woken all requests take the same, so that one wake serves them.
-    pub(crate) fn lease(&self, routes: &Routes, tried: &[u64]) -> Result<Lease, NoLease> {
+    pub(crate) fn lease(
+        &self,
+        routes: &Routes,
+        tried: &[u64],
+        wish: Wish,
+    ) -> Result<Lease, NoLease> {
         let now_ms = routes.elapsed_ms();
         let untried = || {
             self.backends
@@ -53,9 +76,17 @@ impl App {
                 .filter(|backend| !tried.contains(&backend.serial))
         };
         let healthy = || untried().filter(|backend| !backend.is_quarantined(now_ms));
-        let choice = if self.may_sleep {
+        let is_wished = |backend: &&Arc<Backend>| {
+            wish.affinity
+                .is_some_and(|wished| Affinity::of(backend.dyno) == wished)
+        };
+        let choice = if let Some(wished) = healthy().find(is_wished) {
+            Some(wished)
+        } else if self.may_sleep {
             less_busy(|| healthy().filter(|backend| !backend.rest.is_due()))
                 .or_else(|| healthy().next())
+        } else if wish.is_random {
+            any(healthy)
         } else {
             less_busy(healthy)
         };
@@ -64,6 +95,11 @@ impl App {
             .ok_or(NoLease::NoneLeft)?
             .lease(now_ms)
             .ok_or(NoLease::Outdated)
+    }
+
+    /// Whether it asks for nothing beyond routing.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rules.is_none() && self.pages.is_none() && !self.has_affinity
     }
 
     /// Whether it names any backend at all.
@@ -108,6 +144,19 @@ impl App {
         let on_backends: usize = self.backends.iter().map(|at| at.in_flight()).sum();
         on_backends + self.queue.count()
     }
+}
+
+/// A random one. What `among` yields may change from one call to the next.
+fn any<'a, I>(among: impl Fn() -> I) -> Option<&'a Arc<Backend>>
+where
+    I: Iterator<Item = &'a Arc<Backend>>,
+{
+    let count = among().count();
+    if count < 2 {
+        return among().next();
+    }
+    let chosen = rand::rng().random_range(0..count);
+    among().nth(chosen).or_else(|| among().next())
 }
 
 /// Power of two choices. What `among` yields may change from one call to the next.

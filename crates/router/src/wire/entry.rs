@@ -125,6 +125,7 @@ mod tests {
                 state: AppState::Blank,
                 backends: Vec::new(),
                 tls: AppTls::default(),
+                extras: None,
             }),
             Entry::Certificate(Certificate {
                 id: SniEndpointId::new(),

@@ -92,6 +92,7 @@ async fn a_dyno_has_not_drained_while_a_table_with_it_is_on_its_way() {
             state: AppState::Serving,
             backends,
             tls: AppTls::default(),
+            extras: None,
         }],
         ..RouteTable::default()
     };

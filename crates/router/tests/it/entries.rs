@@ -83,6 +83,7 @@ fn app(host: &str, dyno: &Dyno) -> Entry {
         state: AppState::Serving,
         backends: vec![dyno.backend()],
         tls: router::wire::AppTls::default(),
+        extras: None,
     })
 }
 

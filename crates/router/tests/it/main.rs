@@ -3,6 +3,7 @@
 
 mod certificates;
 mod control;
+mod edge;
 mod entries;
 mod failures;
 mod forwarding;

@@ -100,6 +100,7 @@ impl Bench {
             state,
             backends,
             tls: AppTls::default(),
+            extras: None,
         };
         RouteTable {
             version: self.version,

@@ -33,6 +33,18 @@ impl FromRequestParts<HttpState> for By {
     }
 }
 
+/// The caller with the token's scopes, for what concerns more apps than the path names.
+pub(super) struct With(pub(super) Bearer);
+
+impl FromRequestParts<HttpState> for With {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Refusal> {
+        let bearer = parts.extensions.get().cloned();
+        bearer.map(Self).ok_or(Refusal::NoCredentials)
+    }
+}
+
 /// The app that the path names, which the caller was found to have access to.
 pub(super) struct Of(pub(super) App);
 

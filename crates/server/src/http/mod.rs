@@ -17,6 +17,7 @@ mod config_vars;
 mod domains;
 mod dyno_sizes;
 mod dynos;
+mod edge;
 mod error;
 mod etag;
 mod extract;
@@ -108,6 +109,7 @@ pub fn table() -> Vec<Route> {
         domains::routes(),
         dyno_sizes::routes(),
         dynos::routes(),
+        edge::routes(),
         formations::routes(),
         health_checks::routes(),
         inside::routes(),

@@ -34,6 +34,7 @@ mod certificates;
 mod cluster;
 mod config_vars;
 mod dynos;
+mod edge;
 mod events;
 mod fixture;
 mod kill;

@@ -6,6 +6,7 @@ mod authorizations;
 mod client;
 mod dynos;
 mod edge;
+mod edge_settings;
 mod harness;
 mod inside;
 mod releases;
