@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use e2e::{App, Platform, shell, shell::Output, until};
@@ -135,7 +135,10 @@ fn ports_of_a_dyno_are_forwarded() {
             .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("Hello from Landfall"), "{answer}");
+        if !answer.contains("Hello from Landfall") {
+            forward.kill().unwrap();
+            panic!("answered {answer:?}, said {:?}", errors_of(&mut forward));
+        }
     }
     let mut nothing = Vec::new();
     let mut stream = TcpStream::connect(&silent).unwrap();
@@ -143,8 +146,17 @@ fn ports_of_a_dyno_are_forwarded() {
     assert!(nothing.is_empty());
     forward.kill().unwrap();
     forward.wait().unwrap();
-    let mut said = String::new();
-    let mut stderr = forward.stderr.take().unwrap();
-    stderr.read_to_string(&mut said).unwrap();
+    let said = errors_of(&mut forward);
     assert!(said.contains("nothing listens on port 1"), "{said}");
+}
+
+/// What an ended command wrote to its standard error.
+fn errors_of(command: &mut Child) -> String {
+    let mut said = String::new();
+    let stderr = command
+        .stderr
+        .take()
+        .map(|mut all| all.read_to_string(&mut said));
+    stderr.expect("it is piped").expect("it is UTF-8");
+    said
 }
