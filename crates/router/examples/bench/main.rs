@@ -56,7 +56,8 @@ fn run() -> Result<()> {
             "load" => load::run(&arguments).await,
             "routes" => routes::run(&arguments).await,
             "change" => routes::change(&arguments).await,
-            _ => bail!("say app, ask, crowd, load, routes or change"),
+            "weigh" => used::weigh(&arguments),
+            _ => bail!("say app, ask, crowd, load, routes, change or weigh"),
         }
     })
 }

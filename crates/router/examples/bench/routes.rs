@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::ids::{AppId, DynoId};
-use logs::spool::{Entry, Reader};
+use logs::spool::{self, Reader};
 use router::{
     Feed,
     feed::Wait,
-    wire::{AppRoutes, RouteTable},
+    wire::{AppRoutes, Entry, RouteTable},
 };
 use serde_json::json;
 use tokio::{
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
             let entries = reader.read_some(LINES).await?;
             let lines = entries
                 .iter()
-                .filter(|entry| matches!(entry, Entry::Record { .. }))
+                .filter(|entry| matches!(entry, spool::Entry::Record { .. }))
                 .count();
             ensure!(lines == entries.len(), "access lines were lost");
             counted.set(counted.get() + lines as u64);
@@ -81,9 +81,10 @@ pub(crate) async fn change(arguments: &Arguments) -> Result<()> {
     for _ in 0..changes {
         sleep(PAUSE).await;
         let host = apps.add();
-        let table = apps.table();
+        let route = apps.routes.last().cloned().context("one was added")?;
+        apps.version += 1;
         let start = Instant::now();
-        feed.publish(table);
+        feed.change(apps.version, vec![Entry::App(route)], Vec::new());
         timeout(PATIENCE, first_answer(&mut stream, &host)).await??;
         seconds.push(start.elapsed().as_secs_f64());
     }

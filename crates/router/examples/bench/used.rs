@@ -1,8 +1,34 @@
-//! What processes have used: processor time as the kernel's scheduler counts it.
+//! What processes have used: processor time as the kernel's scheduler counts it, and memory.
 
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::{arguments::Arguments, tell};
+
+/// `weigh watch=PID`: the memory of a process and all that it started, and the kernel's own.
+pub(crate) fn weigh(arguments: &Arguments) -> Result<()> {
+    let family = Family::of(arguments.value("watch")?);
+    let mut held_kb = 0;
+    for pid in &family.0 {
+        held_kb += line(&format!("/proc/{pid}/smaps_rollup"), "Pss:")?;
+    }
+    let kernel = ["Slab:", "KernelStack:"].map(|name| line("/proc/meminfo", name));
+    let [slab, stacks] = kernel;
+    tell(&json!({"held_kb": held_kb, "kernel_kb": slab? + stacks?}).to_string());
+    Ok(())
+}
+
+/// A figure in a file of the kernel, kB.
+fn line(file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number
+        .with_context(|| format!("{file} has no {name}"))?
+        .parse()?)
+}
 
 /// A process and all that it started.
 pub(crate) struct Family(Vec<u32>);

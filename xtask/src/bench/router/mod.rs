@@ -1,9 +1,9 @@
 //! `xtask bench router [ROW…] [--rounds N]`: what a request costs the router, against nginx,
-//! HAProxy and Caddy.
+//! HAProxy and Caddy; and what many connections, routes and slow clients do to it.
 //!
 //! All run at once with one thread each and the same features; within a row they take turns in
 //! shuffled order, and every ratio is of samples of one round. The programs around them are the
-//! example `bench` of `crates/router`. Read [`rows::ROWS`] first.
+//! example `bench` of `crates/router`. Read [`rows::ROWS`] first, then [`scale::SCALES`].
 
 mod configs;
 mod correct;
@@ -11,6 +11,7 @@ mod programs;
 mod proxies;
 mod rows;
 mod samples;
+mod scale;
 
 use std::fs;
 
@@ -22,6 +23,7 @@ use self::{
     proxies::Proxy,
     rows::{ROWS, Row},
     samples::{Sample, Samples},
+    scale::{SCALES, Scale},
 };
 use super::samples::keep;
 use crate::{out, process, workspace};
@@ -34,6 +36,7 @@ const QUIET_LOAD: f64 = 1.0;
 /// What was asked for.
 struct Choice {
     rows: Vec<&'static Row>,
+    scales: Vec<&'static Scale>,
     rounds: usize,
 }
 
@@ -47,6 +50,7 @@ pub(crate) fn run(profile: &str, arguments: &[String]) -> Result<()> {
     for proxy in &proxies {
         correct::check(&programs, proxy)?;
     }
+    out::say("all pass what they have to do alike");
     let mut raw = Vec::new();
     let mut measured = Vec::new();
     let mut random = Random::new();
@@ -55,6 +59,11 @@ pub(crate) fn run(profile: &str, arguments: &[String]) -> Result<()> {
         samples.tell(row);
         raw.push(json!({"row": row.name, "samples": samples.raw()}));
         measured.push((row, samples));
+    }
+    for scale in choice.scales {
+        out::step(format_args!("{}: {}", scale.name, scale.about));
+        let samples = (scale.run)(&programs, &proxies, app.port)?;
+        raw.push(json!({"row": scale.name, "samples": samples}));
     }
     tell_load()?;
     out::say("");
@@ -73,6 +82,7 @@ impl Choice {
     fn of(arguments: &[String]) -> Result<Self> {
         let mut choice = Self {
             rows: Vec::new(),
+            scales: Vec::new(),
             rounds: ROUNDS,
         };
         let mut words = arguments.iter();
@@ -82,21 +92,31 @@ impl Choice {
                     choice.rounds = words.next().context("--rounds needs a number")?.parse()?;
                 }
                 "--debug" => {}
-                name => match ROWS.iter().find(|row| row.name == name) {
-                    Some(row) => choice.rows.push(row),
-                    None => bail!("there is no row `{name}`\n  hint: {}", names()),
-                },
+                name => choice.add(name)?,
             }
         }
-        if choice.rows.is_empty() {
+        if choice.rows.is_empty() && choice.scales.is_empty() {
             choice.rows = ROWS.iter().collect();
+            choice.scales = SCALES.iter().collect();
         }
         Ok(choice)
+    }
+
+    fn add(&mut self, name: &str) -> Result<()> {
+        let row = ROWS.iter().find(|row| row.name == name);
+        let scale = SCALES.iter().find(|scale| scale.name == name);
+        if row.is_none() && scale.is_none() {
+            bail!("there is no row `{name}`\n  hint: {}", names());
+        }
+        self.rows.extend(row);
+        self.scales.extend(scale);
+        Ok(())
     }
 }
 
 fn names() -> String {
-    let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+    let rows = ROWS.iter().map(|row| row.name);
+    let names: Vec<&str> = rows.chain(SCALES.iter().map(|scale| scale.name)).collect();
     format!("rows are {}", names.join(", "))
 }
 

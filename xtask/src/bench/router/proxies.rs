@@ -75,21 +75,11 @@ pub(super) fn start_all(programs: &Programs, app: u16) -> Result<Vec<Proxy>> {
 
 /// The real `landfall router`, told its routes as by a server.
 pub(super) fn start_ours(programs: &Programs, app: u16, hosts: usize) -> Result<Proxy> {
-    let directory = super::directory().join(OURS);
-    let place = Place::new(&directory, app)?;
-    let log = File::create(directory.join("output"))?;
-    let mut command = Command::new(&programs.landfall);
-    command
-        .args(["router", "--threads", "1", "--data"])
-        .arg(&directory)
-        .args(["--http", &place.plain, "--https", &place.tls])
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let mut process = Killed::spawn(&mut command)?;
-    await_listening(OURS, &place, &mut process)?;
+    let directory = super::directory().join(format!("{OURS}-{hosts}"));
+    let (place, process) = start_router(programs, &directory, app)?;
     let (partner, ready) = programs.start(&[
         "routes".to_owned(),
-        format!("socket={}", directory.join("run/router.sock").display()),
+        format!("socket={}", socket(&directory)),
         format!("spool={}", directory.join("router/spool").display()),
         format!("upstream={app}"),
         format!("apps={hosts}"),
@@ -99,14 +89,40 @@ pub(super) fn start_ours(programs: &Programs, app: u16, hosts: usize) -> Result<
     }
     Ok(Proxy {
         name: OURS,
-        place: Place {
-            certificate: directory.join("ca/server.pem"),
-            key: directory.join("ca/server.key"),
-            ..place
-        },
+        place,
         log: Log::Spool(RefCell::new(partner)),
         process,
     })
+}
+
+/// The router alone, without any route.
+pub(super) fn start_router(
+    programs: &Programs,
+    directory: &Path,
+    app: u16,
+) -> Result<(Place, Killed)> {
+    let place = Place::new(directory, app)?;
+    let log = File::create(directory.join("output"))?;
+    let mut command = Command::new(&programs.landfall);
+    command
+        .args(["router", "--threads", "1", "--data"])
+        .arg(directory)
+        .args(["--http", &place.plain, "--https", &place.tls])
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let mut process = Killed::spawn(&mut command)?;
+    await_listening(OURS, &place, &mut process)?;
+    let place = Place {
+        certificate: directory.join("ca/server.pem"),
+        key: directory.join("ca/server.key"),
+        ..place
+    };
+    Ok((place, process))
+}
+
+/// Where a router in this directory waits for the server.
+pub(super) fn socket(directory: &Path) -> String {
+    directory.join("run/router.sock").display().to_string()
 }
 
 fn start_peer(name: &'static str, program: &Path, place: Place) -> Result<Proxy> {
