@@ -49,6 +49,8 @@ pub(crate) fn response(bytes: &[u8], is_head: bool) -> Result<Option<Taken>, Str
         takes_trailers: true,
         date: b"Thu, 01 Jan 1970 00:00:00 GMT",
         hsts: None,
+        changes: None,
+        cookie: None,
     };
     let mut written = Vec::new();
     render::to_client(&response, head.fields, &terms, &mut written);
