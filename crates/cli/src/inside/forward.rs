@@ -81,17 +81,18 @@ impl Forward {
 
     async fn serve(self, listener: TcpListener) -> Result<()> {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (mut stream, _) = listener.accept().await?;
             let forward = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = forward.connect(stream).await {
+                // Said before the connection ends: whoever sees its end may look for the reason.
+                if let Err(error) = forward.connect(&mut stream).await {
                     complain(&error);
                 }
             });
         }
     }
 
-    async fn connect(&self, mut near: TcpStream) -> Result<()> {
+    async fn connect(&self, near: &mut TcpStream) -> Result<()> {
         let url = self.attach_url.lock().await.clone();
         let mut met = self.link.meet(url.as_deref()).await?;
         if matches!(met, Met::Gone) {
@@ -101,7 +102,7 @@ impl Forward {
         match met {
             Met::Stream(mut far) => {
                 // Either end may break off as it likes.
-                drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                drop(tokio::io::copy_bidirectional(near, &mut far).await);
                 Ok(())
             }
             Met::Gone => bail!("{} runs no more", self.dyno),
