@@ -65,7 +65,9 @@ fn check_length(body: Body, read: &Read) {
 
 /// Path and query, whichever form the target has.
 fn path(target: &str) -> &str {
-    let Some((_, rest)) = target.split_once("://") else {
+    // A path may hold what looks like the beginning of an address.
+    let absolute = target.split_once("://").filter(|_| !target.starts_with('/'));
+    let Some((_, rest)) = absolute else {
         return target;
     };
     match rest.find(['/', '?']) {
