@@ -76,12 +76,11 @@ impl App {
                 .filter(|backend| !tried.contains(&backend.serial))
         };
         let healthy = || untried().filter(|backend| !backend.is_quarantined(now_ms));
-        let is_wished = |backend: &&Arc<Backend>| {
-            wish.affinity
-                .is_some_and(|wished| Affinity::of(backend.dyno) == wished)
-        };
-        let choice = if let Some(wished) = healthy().find(is_wished) {
-            Some(wished)
+        let wished = wish
+            .affinity
+            .and_then(|wished| healthy().find(|backend| Affinity::of(backend.dyno) == wished));
+        let choice = if wished.is_some() {
+            wished
         } else if self.may_sleep {
             less_busy(|| healthy().filter(|backend| !backend.rest.is_due()))
                 .or_else(|| healthy().next())
