@@ -46,6 +46,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) code: Option<Code>,
+    /// What exactly, where a code stands for several things.
+    pub(crate) cause: Option<&'static str>,
     pub(crate) subject: Described<'a>,
     pub(crate) dyno: Option<&'a DynoName>,
     /// How long connecting took; `None` if no dyno was connected.
@@ -77,9 +79,14 @@ impl Line<'_> {
             None => put(out, &["at=info"]),
             Some(code) => {
                 let meaning = code.meaning();
-                let description = ["\"", meaning.description, "\""];
-                put(out, &[meaning.at, " code=", code.as_str(), " desc="]);
-                put(out, &description);
+                put(out, &[meaning.at, " code=", code.as_str(), " desc=\""]);
+                put(out, &[meaning.description]);
+                match (code, self.cause) {
+                    (_, None) => put(out, &["\""]),
+                    // Heroku's two ways to say it.
+                    (Code::H25, Some(cause)) => put(out, &[": ", cause, "\""]),
+                    (_, Some(cause)) => put(out, &["\" cause=\"", cause, "\""]),
+                }
             }
         }
         put(out, &[" method=", method, " path=\""]);
@@ -447,6 +454,7 @@ mod tests {
     fn line() -> Line<'static> {
         Line {
             code: None,
+            cause: None,
             subject: SUBJECT,
             dyno: None,
             connect: None,

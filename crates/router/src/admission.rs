@@ -13,7 +13,7 @@ use crate::{
     edge::{self, Affinity, Asked, Rules, Verdict},
     lane::Lane,
     pages::Page,
-    proxy::{Peer, Refusal},
+    proxy::Peer,
     subject::Described,
     table::{App, Lease, Passage},
     wire::PageUrls,
@@ -51,6 +51,8 @@ pub(crate) enum Refused {
     /// An answer for a certificate authority.
     Challenge(String),
     Page(Page),
+    /// Its connection was made for another app's host, whose clients are checked in another way.
+    Misdirected(AppId),
     /// The app wants it over HTTPS.
     ToHttps(AppId),
     /// The app's edge settings say so.
@@ -98,7 +100,7 @@ where
     match app.secure.passage(app.id, arrival.peer, path) {
         Passage::Open => {}
         Passage::Redirect => return Err(Refused::ToHttps(app.id)),
-        Passage::Misdirected => return Err(Refused::Page(Page::Refused(Refusal::Misdirected))),
+        Passage::Misdirected => return Err(Refused::Misdirected(app.id)),
     }
     let mut admitted = Admitted {
         app: app.id,

@@ -29,12 +29,20 @@ pub(crate) enum Code {
     H20,
     /// Backend connection refused
     H21,
+    /// Connection limit reached
+    H22,
+    /// Forced close
+    H24,
+    /// HTTP restriction
+    H25,
     /// Request Error
     H26,
     /// Client Request Interrupted
     H27,
     /// Client Connection Idle
     H28,
+    /// Misdirected Request
+    H31,
     /// Maintenance mode
     H80,
     /// Blank app
@@ -55,8 +63,7 @@ pub(crate) struct Meaning {
 }
 
 impl Code {
-    #[cfg(test)]
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::H10,
         Self::H11,
         Self::H12,
@@ -68,9 +75,13 @@ impl Code {
         Self::H19,
         Self::H20,
         Self::H21,
+        Self::H22,
+        Self::H24,
+        Self::H25,
         Self::H26,
         Self::H27,
         Self::H28,
+        Self::H31,
         Self::H80,
         Self::H81,
         Self::H99,
@@ -90,9 +101,13 @@ impl Code {
             Self::H19 => "H19",
             Self::H20 => "H20",
             Self::H21 => "H21",
+            Self::H22 => "H22",
+            Self::H24 => "H24",
+            Self::H25 => "H25",
             Self::H26 => "H26",
             Self::H27 => "H27",
             Self::H28 => "H28",
+            Self::H31 => "H31",
             Self::H80 => "H80",
             Self::H81 => "H81",
             Self::H99 => "H99",
@@ -121,6 +136,12 @@ impl Code {
             Self::H19 => error("Backend connection timeout", "connection_timeout"),
             Self::H20 => error("App boot timeout", "boot_timeout"),
             Self::H21 => error("Backend connection refused", "connection_refused"),
+            Self::H22 => error("Connection limit reached", "connection_limit"),
+            Self::H24 => error("Forced close", "forced_close"),
+            Self::H25 => Meaning {
+                status: StatusCode::BAD_GATEWAY,
+                ..error("HTTP restriction", "http_restriction")
+            },
             Self::H26 => Meaning {
                 status: StatusCode::EXPECTATION_FAILED,
                 ..error("Request Error", "request_error")
@@ -135,6 +156,10 @@ impl Code {
                 status: client_closed_request(),
                 ..error("Client Connection Idle", "client_idle")
             },
+            Self::H31 => Meaning {
+                status: StatusCode::MISDIRECTED_REQUEST,
+                ..error("Misdirected Request", "misdirected_request")
+            },
             Self::H80 => Meaning {
                 at: "at=info",
                 ..error("Maintenance mode", "maintenance")
@@ -147,6 +172,12 @@ impl Code {
             Self::H99 => error("Platform error", "platform_error"),
         }
     }
+}
+
+/// The codes that the router may log, in order: `H10`, … Which are missing, and why, says
+/// `docs/guide/errors.md`.
+pub fn code_names() -> impl Iterator<Item = &'static str> {
+    Code::ALL.into_iter().map(Code::as_str)
 }
 
 /// 499, nginx's status for a client that went away; Heroku logs the same.

@@ -28,6 +28,9 @@ pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_TARGET_BYTES: usize = 32 * 1024;
 /// Headers of one message.
 pub(crate) const MAX_FIELDS: usize = 128;
+/// Requests and upgraded connections in flight on one dyno; H22 beyond. Far above what a process
+/// can work on at once, and low enough that one app cannot take all of the router's files.
+const MAX_IN_FLIGHT_PER_DYNO: usize = 10_000;
 /// Connections the kernel holds ready for each listening socket.
 pub(crate) const ACCEPT_BACKLOG: i32 = 4096;
 
@@ -52,6 +55,8 @@ pub struct RouterConfig {
     pub threads: Option<NonZeroUsize>,
     /// How long each step may take.
     pub timeouts: Timeouts,
+    /// Requests and upgraded connections in flight on one dyno, as this router sees it; H22 beyond.
+    pub max_in_flight_per_dyno: usize,
     /// For `X-Request-Start` and the times of access lines.
     pub clock: Clock,
     /// Sockets to accept from in place of ones of its own on `http` and `https`.
@@ -74,6 +79,7 @@ impl RouterConfig {
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             threads: None,
             timeouts: Timeouts::default(),
+            max_in_flight_per_dyno: MAX_IN_FLIGHT_PER_DYNO,
             clock: Clock::system(),
             sockets: None,
             parent: None,

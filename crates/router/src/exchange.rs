@@ -9,6 +9,11 @@ use tokio::time::Instant;
 
 use crate::{access::Line, codes::Code, lane::Lane, subject::Subject, table::Backend};
 
+/// A cause of H26, in Heroku's words.
+pub(crate) const UNKNOWN_EXPECTATION: &str = "unsupported expect header value";
+/// Another.
+pub(crate) const BAD_CHUNK: &str = "bad chunk";
+
 /// A request to an app, not yet logged.
 pub(crate) struct Exchange<S: Subject> {
     lane: Rc<Lane>,
@@ -20,6 +25,7 @@ pub(crate) struct Exchange<S: Subject> {
     /// Once the response's head has gone out.
     status: Option<u16>,
     bytes: u64,
+    cause: Option<&'static str>,
     is_logged: bool,
 }
 
@@ -34,6 +40,7 @@ impl<S: Subject> Exchange<S> {
             served_since: None,
             status: None,
             bytes: 0,
+            cause: None,
             is_logged: false,
         }
     }
@@ -75,6 +82,11 @@ impl<S: Subject> Exchange<S> {
         self.log(None, status);
     }
 
+    /// What exactly goes wrong, where the code alone does not say.
+    pub(crate) fn because(&mut self, cause: Option<&'static str>) {
+        self.cause = cause;
+    }
+
     /// It went wrong.
     pub(crate) fn fail(mut self, code: Code) {
         self.log(Some(code), code.meaning().status.as_u16());
@@ -89,6 +101,7 @@ impl<S: Subject> Exchange<S> {
         self.is_logged = true;
         let line = Line {
             code,
+            cause: self.cause,
             subject: self.subject.described(),
             dyno: self.dyno.as_ref().map(|dyno| &dyno.name),
             connect: self.connect,
@@ -102,11 +115,14 @@ impl<S: Subject> Exchange<S> {
 }
 
 impl<S: Subject> Drop for Exchange<S> {
-    /// Dropped without an end: the client left. During a response that is its good right, before
-    /// one it is H27.
+    /// Dropped without an end: the client left, unless the router itself closes by force. During a
+    /// response the first is the client's good right, before one it is H27.
     fn drop(&mut self) {
         match self.status {
             _ if self.is_logged => {}
+            _ if self.lane.is_forced() => {
+                self.log(Some(Code::H24), Code::H24.meaning().status.as_u16());
+            }
             Some(status) => self.log(None, status),
             None => self.log(Some(Code::H27), Code::H27.meaning().status.as_u16()),
         }

@@ -46,6 +46,8 @@ pub(crate) struct Lane {
     /// Another router has taken over: idle connections may bring one more request.
     is_leaving: Cell<bool>,
     follows_stop: Cell<bool>,
+    /// The time for requests in flight is over.
+    is_forced: Cell<bool>,
     open: Cell<usize>,
     closed: Notify,
 }
@@ -70,6 +72,7 @@ impl Lane {
             is_stopping: Cell::new(false),
             is_leaving: Cell::new(false),
             follows_stop: Cell::new(false),
+            is_forced: Cell::new(false),
             recorder: Recorder::new(spool),
             timeouts: config.timeouts,
             clock: config.clock.clone(),
@@ -94,6 +97,17 @@ impl Lane {
     /// its way, so they end with their next answer, or with their time.
     pub(crate) fn closes_idle(&self) -> bool {
         self.is_stopping.get() && !self.is_leaving.get()
+    }
+
+    /// Whether requests still in flight shall fail now.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.is_forced.get()
+    }
+
+    /// Has every request that is still in flight fail with H24.
+    pub(crate) fn force(&self) {
+        self.is_forced.set(true);
+        self.timers.wake_all();
     }
 
     /// From the first call on, wakes every connection when the router is asked to stop.

@@ -41,6 +41,7 @@ mod watch;
 pub mod wire;
 
 pub use crate::{
+    codes::code_names,
     config::{RouterConfig, Timeouts},
     edge::{edge_password_hash, is_header, is_header_value},
     error::RouterError,

@@ -166,7 +166,6 @@ impl Page {
             Self::Refused(Refusal::TargetTooLong) => StatusCode::URI_TOO_LONG,
             Self::Refused(Refusal::HeadTooLong) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Refused(Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Refused(Refusal::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
             Self::Edge(Denied::Address) => StatusCode::FORBIDDEN,
             Self::Edge(Denied::Rate) => StatusCode::TOO_MANY_REQUESTS,
             Self::Edge(Denied::Password) => StatusCode::UNAUTHORIZED,
@@ -261,10 +260,6 @@ impl Page {
                 "Method not allowed",
                 "This server does not make tunnels to other hosts.",
             ),
-            Self::Refused(Refusal::Misdirected) => words(
-                "Misdirected request",
-                "This host asks its clients for certificates: connect to it anew.",
-            ),
             Self::Edge(denied) => words_of_denied(denied),
         }
     }
@@ -347,6 +342,38 @@ fn words_of(code: Code) -> Words {
                 owner: None,
             };
         }
+        other => return words_of_rare(other),
+    };
+    Words {
+        title,
+        text,
+        owner: Some(owner),
+    }
+}
+
+fn words_of_rare(code: Code) -> Words {
+    let logs = "heroku logs --tail";
+    let (title, text, owner) = match code {
+        Code::H22 => (
+            "The app is very busy",
+            "Too many requests are open to this app. Please try again in a moment.",
+            ("more dynos take more:", "heroku ps:scale web=2"),
+        ),
+        Code::H24 => (
+            "Interrupted",
+            "The server was restarted before the app had answered. Please try again.",
+            ("its logs say how long it took:", logs),
+        ),
+        Code::H25 => (
+            "Application error",
+            "The app’s answer is too large to be passed on, or could be read in two ways.",
+            ("its logs say which:", logs),
+        ),
+        Code::H31 => (
+            "Misdirected request",
+            "This host asks its clients for certificates: connect to it anew.",
+            ("its logs say more:", logs),
+        ),
         _ => (
             "Application error",
             "The app could not answer this request. Please try again.",
@@ -444,9 +471,13 @@ mod tests {
         503 connection_timeout: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
         503 boot_timeout: Still starting | The app is starting, and takes longer than usual. Please try again in a moment. | its logs say why: heroku logs --tail
         503 connection_refused: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        503 connection_limit: The app is very busy | Too many requests are open to this app. Please try again in a moment. | more dynos take more: heroku ps:scale web=2
+        503 forced_close: Interrupted | The server was restarted before the app had answered. Please try again. | its logs say how long it took: heroku logs --tail
+        502 http_restriction: Application error | The app’s answer is too large to be passed on, or could be read in two ways. | its logs say which: heroku logs --tail
         417 request_error: Expectation failed | The request expects something that this server cannot do. | its logs say more: heroku logs --tail
         499 client_interrupted: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
         499 client_idle: Application error | The app could not answer this request. Please try again. | its logs may say why: heroku logs --tail
+        421 misdirected_request: Misdirected request | This host asks its clients for certificates: connect to it anew. | its logs say more: heroku logs --tail
         503 maintenance: Down for maintenance | This app is being worked on and will be back soon. | end maintenance with heroku maintenance:off
         502 blank_app: Welcome to your new app! | It has been created, and waits for its first deploy. | deploy it with git push heroku main
         503 platform_error: Something went wrong on our side | The platform cannot reach this app at the moment. Please try again later.
@@ -471,9 +502,13 @@ mod tests {
         {"id":"connection_timeout","message":"Backend connection timeout","code":"H19","request_id":"0192-a"}
         {"id":"boot_timeout","message":"App boot timeout","code":"H20","request_id":"0192-a"}
         {"id":"connection_refused","message":"Backend connection refused","code":"H21","request_id":"0192-a"}
+        {"id":"connection_limit","message":"Connection limit reached","code":"H22","request_id":"0192-a"}
+        {"id":"forced_close","message":"Forced close","code":"H24","request_id":"0192-a"}
+        {"id":"http_restriction","message":"HTTP restriction","code":"H25","request_id":"0192-a"}
         {"id":"request_error","message":"Request Error","code":"H26","request_id":"0192-a"}
         {"id":"client_interrupted","message":"Client Request Interrupted","code":"H27","request_id":"0192-a"}
         {"id":"client_idle","message":"Client Connection Idle","code":"H28","request_id":"0192-a"}
+        {"id":"misdirected_request","message":"Misdirected Request","code":"H31","request_id":"0192-a"}
         {"id":"maintenance","message":"Maintenance mode","code":"H80","request_id":"0192-a"}
         {"id":"blank_app","message":"Blank app","code":"H81","request_id":"0192-a"}
         {"id":"platform_error","message":"Platform error","code":"H99","request_id":"0192-a"}

@@ -235,6 +235,7 @@ impl Placement {
                 AppState::Serving => match app.lease(&routes.shared, &self.tried, self.wish) {
                     Ok(lease) => Ok(Some(lease)),
                     Err(NoLease::Outdated) => continue,
+                    Err(NoLease::Full) => Err(Code::H22),
                     Err(NoLease::NoneLeft) => Err(self.refused.unwrap_or(Code::H21)),
                 },
                 AppState::Booting | AppState::Asleep => Ok(None),

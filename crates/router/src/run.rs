@@ -39,6 +39,8 @@ use crate::{
 
 /// Between two looks at the threads' pulses.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long those have to read their page whom the router fails when its time is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Between two beats.
 const BEAT_INTERVAL: Duration = Duration::from_millis(400);
 
@@ -138,7 +140,7 @@ impl Router {
         let former = Former::ask(&config.socket);
         let sockets = sockets(&mut config, former.as_ref())?;
         let config = Arc::new(config);
-        let routes = Arc::new(Routes::new());
+        let routes = Arc::new(Routes::new(config.max_in_flight_per_dyno));
         let tls = Tls::load(
             Arc::clone(&routes.certificates),
             (&config.certificate, &config.key),
@@ -471,9 +473,11 @@ async fn serve(
         Stop::No | Stop::Gracefully | Stop::AtOnce => start.config.timeouts.stop,
     };
     tokio::select! {
-        _ = timeout(limit, lane.wait_all_closed()) => {}
+        closed = timeout(limit, lane.wait_all_closed()) => if closed.is_ok() { return },
         _ = stop.wait_for(|stop| *stop == Stop::AtOnce) => {}
     }
+    lane.force();
+    drop(timeout(LAST_WORDS, lane.wait_all_closed()).await);
 }
 
 #[expect(clippy::infinite_loop, reason = "it is dropped with its thread")]

@@ -61,6 +61,8 @@ pub(crate) struct Routes {
     /// The same number where reading it costs nothing.
     fast_generation: AtomicU64,
     next_serial: AtomicU64,
+    /// See [`crate::RouterConfig::max_in_flight_per_dyno`].
+    max_in_flight: usize,
     /// How many backends were cut so far: [`Backend::cut`].
     pub(crate) cuts: Arc<AtomicU64>,
     pub(crate) certificates: Arc<Certificates>,
@@ -112,8 +114,9 @@ impl Deref for Hold {
 }
 
 impl Routes {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(max_in_flight: usize) -> Self {
         Self {
+            max_in_flight,
             newest: RwLock::default(),
             generation: watch::Sender::new(0),
             fast_generation: AtomicU64::new(0),
@@ -463,7 +466,7 @@ mod tests {
 
     #[test]
     fn counts_survive_a_new_table_and_a_retired_backend_gets_no_request() {
-        let routes = Routes::new();
+        let routes = Routes::new(100);
         let (old, new) = (DynoId::new(), DynoId::new());
         assert!(routes.apply(&table(1, &[(old, 1)])).is_empty());
         let outdated = routes.current();
@@ -488,7 +491,7 @@ mod tests {
 
     #[test]
     fn two_choices_prefer_the_idle_and_quarantine_is_a_last_resort() {
-        let routes = Routes::new();
+        let routes = Routes::new(100);
         let (one, two) = (DynoId::new(), DynoId::new());
         routes.apply(&table(1, &[(one, 1), (two, 2)]));
         let first = lease(&routes, &[]).unwrap();
@@ -512,7 +515,7 @@ mod tests {
 
     #[test]
     fn the_queue_of_a_booting_app_is_bounded() {
-        let routes = Routes::new();
+        let routes = Routes::new(100);
         routes.apply(&table(1, &[]));
         let table = routes.current();
         let app = table.find("example.localhost").unwrap();

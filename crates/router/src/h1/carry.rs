@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     admission::{self, Admitted, Announced, Arrival, Refused},
+    codes::Code,
     edge,
     exchange::Exchange,
     lane::Lane,
+    pages::Page,
     proxy::Peer,
     subject::Subject,
     table::to_https,
@@ -81,6 +83,12 @@ async fn answer(connection: &mut Connection, incoming: &Incoming, refused: Refus
         Refused::Page(page) => {
             let id = Some(described.request_id);
             reply::page(page, incoming.accept, id, &manner, &mut out);
+        }
+        Refused::Misdirected(app) => {
+            let page = Page::Failed(Code::H31);
+            let id = Some(described.request_id);
+            reply::page(page, incoming.accept, id, &manner, &mut out);
+            Exchange::new(Rc::clone(&lane), app, incoming).fail(Code::H31);
         }
         Refused::Challenge(text) => {
             reply::answer(StatusCode::OK, &[], text.as_bytes(), &manner, &mut out);

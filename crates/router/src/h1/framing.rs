@@ -42,8 +42,11 @@ impl Framing {
     /// Takes note of a `Content-Length`: exactly one, digits alone.
     pub(crate) fn see_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let is_number = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        if !is_number || self.length.is_some() {
+        if !is_number {
             return Err(Malformed::Length);
+        }
+        if self.length.is_some() {
+            return Err(Malformed::LengthTwice);
         }
         let length = value
             .iter()
@@ -129,8 +132,8 @@ mod tests {
             (&["1 1"], Err(Malformed::Length)),
             (&["0x1"], Err(Malformed::Length)),
             (&["1, 1"], Err(Malformed::Length)),
-            (&["1", "1"], Err(Malformed::Length)),
-            (&["1", "2"], Err(Malformed::Length)),
+            (&["1", "1"], Err(Malformed::LengthTwice)),
+            (&["1", "2"], Err(Malformed::LengthTwice)),
         ] {
             let mut framing = Framing::default();
             let seen = values

@@ -13,6 +13,9 @@ use crate::config::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
 /// A first line that is longer never ends well.
 pub(crate) const MAX_LINE_BYTES: usize = MAX_TARGET_BYTES + 1024;
 
+/// A status line that is longer says nothing anybody needs.
+const MAX_STATUS_LINE_BYTES: usize = 8 * 1024;
+
 /// Room for the fields of one head.
 pub(crate) type Slots<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 
@@ -98,16 +101,19 @@ pub(crate) fn response<'h, 'b>(
     );
     let length = match parsed {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if bytes.len() >= MAX_HEAD_BYTES => return Err(Malformed::HeadTooLong),
-        Ok(Status::Partial) => return Ok(None),
+        Ok(Status::Partial) => return unfinished_response(bytes).map_or(Ok(None), Err),
         Err(error) => return Err(malformed(error)),
     };
     check_extent(bytes, length)?;
+    let reason = response.reason.unwrap_or_default();
+    if reason.len() > MAX_STATUS_LINE_BYTES {
+        return Err(Malformed::StatusTooLong);
+    }
     Ok(Some(Head {
         line: StatusLine {
             version: version(response.version)?,
             status: response.code.ok_or(Malformed::Line)?,
-            reason: response.reason.unwrap_or_default(),
+            reason,
         },
         fields: response.headers,
         bytes: length,
@@ -136,6 +142,15 @@ fn too_long(bytes: &[u8]) -> Option<Malformed> {
         return Some(Malformed::TargetTooLong);
     }
     (bytes.len() >= MAX_HEAD_BYTES).then_some(Malformed::HeadTooLong)
+}
+
+/// Why an unfinished response head will never do.
+fn unfinished_response(bytes: &[u8]) -> Option<Malformed> {
+    let is_long = |most| bytes.len() >= most;
+    if is_long(MAX_STATUS_LINE_BYTES) && memchr::memchr(b'\n', bytes).is_none() {
+        return Some(Malformed::StatusTooLong);
+    }
+    is_long(MAX_HEAD_BYTES).then_some(Malformed::HeadTooLong)
 }
 
 /// httparse takes a bare LF for the end of a line.

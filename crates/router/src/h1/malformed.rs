@@ -27,6 +27,9 @@ pub(crate) enum Malformed {
     /// LF without CR, or CR without LF.
     #[error("a line ends in something else than CR LF")]
     LineEnd,
+    /// A response's first line.
+    #[error("the status line is too long")]
+    StatusTooLong,
     /// The whole head.
     #[error("the head is too long")]
     HeadTooLong,
@@ -36,9 +39,15 @@ pub(crate) enum Malformed {
     /// None, several, not a host, or another one than in the target.
     #[error("the request must name exactly one host, and a valid one")]
     Host,
-    /// `Content-Length` that is no number, or is there twice.
+    /// `Content-Length` that is no number.
     #[error("the length of the body is malformed")]
     Length,
+    /// `Content-Length` that is there twice.
+    #[error("the length of the body is told twice")]
+    LengthTwice,
+    /// A response's cookie that could not come back in a request.
+    #[error("a cookie is too long")]
+    Cookie,
     /// `Transfer-Encoding` that is not exactly `chunked`, or in HTTP/1.0.
     #[error("the coding of the body is not chunked")]
     Coding,
@@ -51,4 +60,17 @@ pub(crate) enum Malformed {
     /// The framing of a chunk.
     #[error("a chunk is malformed")]
     Chunk,
+}
+
+impl Malformed {
+    /// What of a response is not malformed but risky or too large, in Heroku's words for H25.
+    pub(crate) fn restriction(self) -> Option<&'static str> {
+        match self {
+            Self::LengthTwice => Some("invalid content length"),
+            Self::Cookie => Some("oversized cookie"),
+            Self::HeadTooLong | Self::TooManyFields => Some("oversized header"),
+            Self::StatusTooLong => Some("oversized status line"),
+            _ => None,
+        }
+    }
 }

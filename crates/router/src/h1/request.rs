@@ -205,7 +205,7 @@ mod tests {
             ),
             (
                 "Content-Length: 7\ncontent-length: 7",
-                Err(Malformed::Length),
+                Err(Malformed::LengthTwice),
             ),
             ("Transfer-Encoding: x", Err(Malformed::Coding)),
         ] {

@@ -6,7 +6,10 @@ use super::{
     head::{Head, StatusLine, Version},
     malformed::Malformed,
 };
-use crate::config::MAX_FIELDS;
+use crate::config::{MAX_FIELDS, MAX_HEAD_BYTES};
+
+/// With a longer cookie, the client's next request would be refused for its head.
+const MAX_COOKIE_BYTES: usize = MAX_HEAD_BYTES / 2;
 
 /// What of the request decides how a response is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ impl<'b> Response<'b> {
                 Kind::Connection => options.see(field.value)?,
                 Kind::Upgrade => upgrade = Some(field.value),
                 Kind::Date => has_date = true,
+                _ if field.value.len() > MAX_COOKIE_BYTES && is_cookie(field.name) => {
+                    return Err(Malformed::Cookie);
+                }
                 _ => {}
             }
         }
@@ -91,6 +97,10 @@ impl<'b> Response<'b> {
     pub(crate) fn keeps(&self) -> bool {
         self.options.keeps(self.version) && self.body != BodyLength::UntilClose
     }
+}
+
+fn is_cookie(name: &str) -> bool {
+    name.eq_ignore_ascii_case("set-cookie")
 }
 
 #[cfg(test)]
@@ -155,7 +165,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 5",
-                Err(Malformed::Length),
+                Err(Malformed::LengthTwice),
             ),
             ("HTTP/1.1 200 OK\nContent-Length: x", Err(Malformed::Length)),
             ("HTTP/1.1 099 X", Err(Malformed::Line)),

@@ -34,7 +34,7 @@ use crate::{
     buffers::{Buffer, Text},
     codes::Code,
     config::Timeouts,
-    exchange::Exchange,
+    exchange::{Exchange, UNKNOWN_EXPECTATION},
     place::{Death, Placed, Placement},
     pool::Use,
     subject::Subject,
@@ -62,6 +62,8 @@ pub(crate) struct Talk<'a> {
     noted: usize,
     interim: usize,
     has_continued: bool,
+    /// What exactly went wrong.
+    cause: Option<&'static str>,
 }
 
 /// How the request's way to the dyno stands.
@@ -147,6 +149,7 @@ impl<'a> Talk<'a> {
             noted: 0,
             interim: 0,
             has_continued: false,
+            cause: None,
         }
     }
 
@@ -163,6 +166,7 @@ impl<'a> Talk<'a> {
         exchange: &mut Exchange<&Incoming>,
     ) -> Result<(Hop, Reply), Failure> {
         if self.incoming.expects == Expectation::Unknown {
+            self.cause = Some(UNKNOWN_EXPECTATION);
             return Err(Code::H26.into());
         }
         let mut placement = Placement::new(&self.connection.lane, self.admitted.extras.as_deref());
@@ -203,6 +207,9 @@ impl<'a> Talk<'a> {
         poll_fn(|context| {
             if let Poll::Ready(placed) = connecting.as_mut().poll(context) {
                 return Poll::Ready(placed.map_err(Failure::Code));
+            }
+            if self.connection.lane.is_forced() {
+                return Poll::Ready(Err(Code::H24.into()));
             }
             ready!(self.connection.poll_gone(context));
             Poll::Ready(Err(Code::H27.into()))
@@ -286,7 +293,8 @@ impl<'a> Talk<'a> {
                 Ok(None) => hop.reply = Some(buffer),
                 Err(malformed) => {
                     tracing::debug!(%malformed, dyno = %hop.lease.backend().dyno, "no response");
-                    return failed(Code::H17);
+                    self.cause = malformed.restriction();
+                    return failed(self.cause.map_or(Code::H17, |_| Code::H25));
                 }
             }
         }
@@ -296,6 +304,9 @@ impl<'a> Talk<'a> {
         let is_late = self.connection.timer.poll_due(context);
         if hop.lease.backend().is_cut() {
             return failed(Code::H13);
+        }
+        if self.connection.lane.is_forced() {
+            return failed(Code::H24);
         }
         match (is_late, self.sending, self.upload.waits_for) {
             (false, ..) => Poll::Pending,
@@ -510,6 +521,9 @@ impl<'a> Talk<'a> {
         let is_late = self.connection.timer.poll_due(context);
         if hop.lease.backend().is_cut() {
             return Poll::Ready(Relayed::Failed(Code::H18));
+        }
+        if self.connection.lane.is_forced() {
+            return Poll::Ready(Relayed::Failed(Code::H24));
         }
         match (is_late, down.waits_for) {
             (false, _) => Poll::Pending,

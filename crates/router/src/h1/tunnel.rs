@@ -80,6 +80,8 @@ pub(crate) async fn run(tunnel: Tunnel<'_>) -> TunnelEnd {
         let is_late = connection.timer.poll_due(context);
         if lease.backend().is_cut() {
             Poll::Ready(None)
+        } else if connection.lane.is_forced() {
+            Poll::Ready(Some(Code::H24))
         } else if is_late {
             Poll::Ready(Some(Code::H15))
         } else {

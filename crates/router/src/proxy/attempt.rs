@@ -147,6 +147,8 @@ impl Attempt {
     fn meaning_of(&self, error: &hyper::Error) -> Code {
         if self.source.has_failed() {
             Code::H27
+        } else if error.is_parse_too_large() {
+            Code::H25
         } else if error.is_parse() {
             Code::H17
         } else if self.source.has_body() && !self.source.has_ended() {

@@ -93,8 +93,6 @@ pub(crate) enum Refusal {
     HeadTooLong,
     /// `CONNECT` is for forward proxies.
     Method,
-    /// The connection was made for another host, whose clients are checked in another way.
-    Misdirected,
 }
 
 impl Peer {

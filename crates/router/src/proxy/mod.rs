@@ -36,7 +36,7 @@ pub(crate) use self::{
 use crate::{
     admission::{self, Admitted, Announced, Arrival, Extras, Refused},
     codes::Code,
-    exchange::Exchange,
+    exchange::{Exchange, UNKNOWN_EXPECTATION},
     lane::Lane,
     pages::{self, Page},
     subject::Subject,
@@ -68,6 +68,11 @@ pub(crate) async fn answer(
     let mut response = match forward(extras.as_ref(), &head, &source, &mut exchange).await {
         Ok(answer) => relay(answer, source, exchange, (client, extras)),
         Err(code) => {
+            exchange.because(match code {
+                Code::H25 => Some("oversized header"),
+                Code::H26 => Some(UNKNOWN_EXPECTATION),
+                _ => None,
+            });
             exchange.fail(code);
             let url = extras.as_ref().and_then(|extras| extras.page_url(code));
             pages::respond_or(Page::Failed(code), url, accept, Some(&head))
@@ -100,6 +105,11 @@ fn refuse(
     let mut response = Response::new(ReplyBody::Page(Full::default()));
     let app = match refused {
         Refused::Page(page) => return pages::respond(page, accept, Some(&head)),
+        Refused::Misdirected(app) => {
+            let page = pages::respond(Page::Failed(Code::H31), accept, Some(&head));
+            Exchange::new(lane, app, head).fail(Code::H31);
+            return page;
+        }
         Refused::Challenge(answer) => {
             return Response::new(ReplyBody::Page(Full::from(answer)));
         }

@@ -57,6 +57,8 @@ pub(crate) enum NoLease {
     NoneLeft,
     /// The table is no longer the newest: look again.
     Outdated,
+    /// All have as many requests in flight as a dyno may have.
+    Full,
 }
 
 impl App {
@@ -89,11 +91,16 @@ impl App {
         } else {
             less_busy(healthy)
         };
-        choice
-            .or_else(|| less_busy(untried))
-            .ok_or(NoLease::NoneLeft)?
-            .lease(now_ms)
-            .ok_or(NoLease::Outdated)
+        let limit = routes.max_in_flight;
+        let chosen = choice.or_else(|| less_busy(untried));
+        match chosen.ok_or(NoLease::NoneLeft)?.lease(now_ms, limit) {
+            Err(NoLease::Full) => {
+                let room = untried().filter(|backend| backend.in_flight() < limit);
+                let room = less_busy(|| room.clone()).ok_or(NoLease::Full)?;
+                room.lease(now_ms, limit)
+            }
+            leased => leased,
+        }
     }
 
     /// Whether it asks for nothing beyond routing.

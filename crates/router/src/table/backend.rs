@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::{
     Routes,
     activity::{Activity, millis},
+    app::NoLease,
     news::{News, Subject},
     rest::Rest,
 };
@@ -132,15 +133,21 @@ impl Backend {
         self.news.tell(Subject::Dyno(self.app, self.dyno));
     }
 
-    /// Counts a request in, unless the backend has left the table.
+    /// Counts a request in, unless the backend has left the table or has `limit` of them.
     ///
     /// Count first, then look: either we see that it is retired, or whoever retired it sees our
     /// count. The same holds for [`Rest::is_due`], which is looked at with the lease in hand.
-    pub(super) fn lease(self: &Arc<Self>, now_ms: u64) -> Option<Lease> {
+    pub(super) fn lease(self: &Arc<Self>, now_ms: u64, limit: usize) -> Result<Lease, NoLease> {
         self.activity.touch_at(now_ms);
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
         let lease = Lease(Arc::clone(self));
-        (!self.is_retired()).then_some(lease)
+        if self.is_retired() {
+            Err(NoLease::Outdated)
+        } else if before >= limit {
+            Err(NoLease::Full)
+        } else {
+            Ok(lease)
+        }
     }
 }
 

@@ -262,7 +262,7 @@ async fn a_stop_at_once_waits_for_nobody() {
     let mut router = bench.router.take().unwrap();
     router.stop(Stop::AtOnce);
     within(router.wait_ended()).await.unwrap();
-    assert!(bench.line().await.contains("code=H27"));
+    assert!(bench.line().await.contains("code=H24"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,21 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{Bench, Dyno, HOST, text, within};
 
 async fn connect(bench: &Bench, protocol: &[u8]) -> TlsStream<TcpStream> {
+    connect_with(bench, |config| {
+        config.alpn_protocols = vec![protocol.to_vec()];
+    })
+    .await
+}
+
+/// A connection that was made for no host in particular.
+pub(crate) async fn connect_to_nobody(bench: &Bench) -> TlsStream<TcpStream> {
+    connect_with(bench, |config| config.enable_sni = false).await
+}
+
+async fn connect_with(
+    bench: &Bench,
+    adapt: impl FnOnce(&mut ClientConfig),
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(bench.certificate.as_bytes()).unwrap())
@@ -26,7 +41,7 @@ async fn connect(bench: &Bench, protocol: &[u8]) -> TlsStream<TcpStream> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
+    adapt(&mut config);
     let stream = TcpStream::connect(bench.https()).await.unwrap();
     let name = ServerName::try_from(HOST).unwrap();
     within(TlsConnector::from(Arc::new(config)).connect(name, stream))

@@ -52,6 +52,11 @@ impl Bench {
 
     /// A router whose timeouts were changed.
     pub(crate) async fn with(adapt: impl FnOnce(&mut Timeouts)) -> Self {
+        Self::configured(|config| adapt(&mut config.timeouts)).await
+    }
+
+    /// A router whose configuration was changed.
+    pub(crate) async fn configured(adapt: impl FnOnce(&mut RouterConfig)) -> Self {
         raise_file_limit();
         let directory = tempfile::tempdir().unwrap();
         let mut config = RouterConfig::new(directory.path());
@@ -59,7 +64,7 @@ impl Bench {
         config.https = config.http;
         config.threads = NonZeroUsize::new(2);
         config.timeouts.stop = Duration::from_secs(5);
-        adapt(&mut config.timeouts);
+        adapt(&mut config);
         std::fs::create_dir_all(config.certificate.parent().unwrap()).unwrap();
         let names = vec![HOST.to_owned()];
         let certified = rcgen::generate_simple_self_signed(names).unwrap();

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::{Failure, Hop, Sending, Talk};
 use crate::{
     codes::Code,
-    exchange::Exchange,
+    exchange::{BAD_CHUNK, Exchange},
     h1::{
         carry::{Ended, ended},
         incoming::Incoming,
@@ -96,10 +96,12 @@ impl Talk<'_> {
         let extras = self.admitted.extras.as_deref();
         let url = match failure {
             Failure::Code(code) => {
+                exchange.because(self.cause);
                 exchange.fail(code);
                 extras.and_then(|extras| extras.page_url(code))
             }
             Failure::Malformed => {
+                exchange.because(Some(BAD_CHUNK));
                 exchange.refuse(Code::H26, page.status());
                 None
             }
