@@ -164,8 +164,23 @@ struct Batch {
 #[derive(Clone, Debug)]
 pub(crate) struct SpoolSender {
     batches: SyncSender<Batch>,
-    dropped: Arc<AtomicU64>,
+    loss: Loss,
     orders: Arc<Mutex<Vec<Order>>>,
+}
+
+/// How many lines were lost.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loss {
+    /// On their way to the writer.
+    dropped: Arc<AtomicU64>,
+    /// By the writer.
+    unwritten: Arc<AtomicU64>,
+}
+
+impl Loss {
+    pub(crate) fn lines(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed) + self.unwritten.load(Ordering::Relaxed)
+    }
 }
 
 impl Recorder {
@@ -247,8 +262,15 @@ impl SpoolSender {
         if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
             self.batches.try_send(batch)
         {
-            self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+            self.loss
+                .dropped
+                .fetch_add(batch.records, Ordering::Relaxed);
         }
+    }
+
+    /// What it loses.
+    pub(crate) fn loss(&self) -> Loss {
+        self.loss.clone()
     }
 }
 
@@ -289,7 +311,7 @@ impl SpoolSender {
             records: 1,
         };
         if self.batches.send(batch).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.loss.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -308,10 +330,10 @@ pub(crate) fn start_spool(
     clock: Clock,
 ) -> io::Result<(SpoolSender, JoinHandle<()>)> {
     let (batches, receiver) = sync_channel(BATCHES_IN_FLIGHT);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let loss = Loss::default();
     let sender = SpoolSender {
         batches,
-        dropped: Arc::clone(&dropped),
+        loss: loss.clone(),
         orders: Arc::default(),
     };
     let spool = Spool {
@@ -321,7 +343,7 @@ pub(crate) fn start_spool(
         owner: Owner::Us,
         writer: None,
         refused_at: None,
-        dropped,
+        loss,
         reported: 0,
     };
     let thread = std::thread::Builder::new()
@@ -348,8 +370,7 @@ struct Spool {
     owner: Owner,
     writer: Option<Writer>,
     refused_at: Option<Time>,
-    /// Records that did not reach the writer.
-    dropped: Arc<AtomicU64>,
+    loss: Loss,
     reported: u64,
 }
 
@@ -375,7 +396,9 @@ impl Spool {
             Owner::Nobody(waiting) => return waiting.push(batch),
             Owner::Other(stream) => {
                 if stream.write_all(&batch.bytes).is_err() {
-                    self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+                    self.loss
+                        .dropped
+                        .fetch_add(batch.records, Ordering::Relaxed);
                 }
                 return;
             }
@@ -387,7 +410,9 @@ impl Spool {
             batch.records().for_each(|record| writer.append(record));
             writer.flush();
         } else {
-            self.dropped.fetch_add(batch.records, Ordering::Relaxed);
+            self.loss
+                .dropped
+                .fetch_add(batch.records, Ordering::Relaxed);
         }
     }
 
@@ -429,8 +454,11 @@ impl Spool {
     }
 
     fn report_loss(&mut self) {
-        let dropped =
-            self.dropped.load(Ordering::Relaxed) + self.writer.as_ref().map_or(0, Writer::dropped);
+        if let Some(writer) = &self.writer {
+            let unwritten = &self.loss.unwritten;
+            unwritten.store(writer.dropped(), Ordering::Relaxed);
+        }
+        let dropped = self.loss.lines();
         if dropped > self.reported {
             tracing::warn!(dropped, "access lines dropped since the router started");
             self.reported = dropped;

@@ -17,6 +17,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     error::UnusableCertificate,
@@ -55,6 +56,8 @@ struct Own {
     /// As [`Names`] keeps them.
     hosts: Vec<Arc<str>>,
     key: Arc<CertifiedKey>,
+    /// When it expires, in microseconds of the Unix epoch.
+    expires: Option<i64>,
 }
 
 /// An app that asks its clients for certificates.
@@ -98,6 +101,17 @@ impl Shown {
         self.hosts.find(host).map(|own| Arc::clone(&own.key))
     }
 
+    /// When the certificates of hosts expire, in microseconds of the Unix epoch.
+    pub(crate) fn expiries(&self) -> Vec<(i64, String)> {
+        let own = self.own.values();
+        own.filter_map(|own| Some((own.expires?, own)))
+            .flat_map(|(expires, own)| {
+                let hosts = own.hosts.iter();
+                hosts.map(move |host| (expires, Names::<()>::shown(host)))
+            })
+            .collect()
+    }
+
     pub(crate) fn has_demands(&self) -> bool {
         self.demanding > 0
     }
@@ -122,7 +136,13 @@ impl Shown {
                 self.forget_certificate(id);
                 let hosts = certificate.hosts.iter();
                 let hosts = hosts.map(|host| Names::<()>::key(host)).collect();
-                let own = Arc::new(Own { id, hosts, key });
+                let expires = key.cert.first().and_then(expiry);
+                let own = Arc::new(Own {
+                    id,
+                    hosts,
+                    key,
+                    expires,
+                });
                 let names = Arc::make_mut(&mut self.hosts);
                 for host in &own.hosts {
                     names.insert(Arc::clone(host), Arc::clone(&own));
@@ -261,6 +281,13 @@ fn parse_answer(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, UnusableCer
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
     let key = provider().key_provider.load_private_key(key)?;
     Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+/// When a certificate expires, in microseconds of the Unix epoch.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Some(seconds.saturating_mul(1_000_000))
 }
 
 fn verifier(

@@ -63,7 +63,9 @@ pub(crate) struct Meaning {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const COUNT: usize = 21;
+    /// In the order of their declaration: `as usize` is a code's place.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::H10,
         Self::H11,
         Self::H12,
@@ -192,7 +194,8 @@ mod tests {
     #[test]
     fn every_code_has_its_own_description_and_id() {
         let mut seen = std::collections::HashSet::new();
-        for code in Code::ALL {
+        for (place, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, place);
             assert!(seen.insert(code.meaning().description), "{code:?}");
             assert!(seen.insert(code.meaning().id), "{code:?}");
         }

@@ -51,6 +51,8 @@ pub struct RouterConfig {
     pub http: SocketAddr,
     /// Where to accept TLS; port 0 takes a free one.
     pub https: SocketAddr,
+    /// Where metrics are read; port 0 takes a free one.
+    pub metrics: Option<SocketAddr>,
     /// Threads that route requests; one a core if `None`.
     pub threads: Option<NonZeroUsize>,
     /// How long each step may take.
@@ -77,6 +79,7 @@ impl RouterConfig {
             key: data.join("ca/server.key"),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            metrics: None,
             threads: None,
             timeouts: Timeouts::default(),
             max_in_flight_per_dyno: MAX_IN_FLIGHT_PER_DYNO,
@@ -125,6 +128,9 @@ pub struct Timeouts {
     pub stuck_seconds: u32,
     /// Between two reports of what the apps had to do.
     pub activity: Duration,
+    /// After which the counters of an app or a dyno that is gone are forgotten: long enough for
+    /// everybody who reads them to see the last of them.
+    pub forget: Duration,
 }
 
 impl Default for Timeouts {
@@ -146,6 +152,7 @@ impl Default for Timeouts {
             leave: Duration::from_hours(1),
             stuck_seconds: 15,
             activity: Duration::from_secs(2),
+            forget: Duration::from_mins(5),
         }
     }
 }

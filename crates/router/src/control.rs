@@ -37,6 +37,7 @@ use crate::{
     config::RouterConfig,
     feed::Addresses,
     handover,
+    metrics::Ledger,
     run::Stop,
     saved::{Done, Saved},
     table::{Backend, Routes},
@@ -55,6 +56,7 @@ const OPEN_BACK_OFF: Duration = Duration::from_secs(1);
 /// What the thread needs.
 pub(crate) struct Control {
     routes: Arc<Routes>,
+    ledger: Arc<Ledger>,
     saved: Saved,
     /// What is done to the routes file at present.
     upkeep: Option<JoinHandle<Done>>,
@@ -67,6 +69,8 @@ pub(crate) struct Control {
     drain: Duration,
     /// See [`crate::Timeouts::activity`].
     activity: Duration,
+    /// See [`crate::Timeouts::forget`].
+    forget: Duration,
     draining: Vec<Draining>,
 }
 
@@ -130,13 +134,14 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 impl Control {
     pub(crate) fn new(
         saved: Saved,
-        (routes, spool): (Arc<Routes>, SpoolSender),
+        (routes, ledger, spool): (Arc<Routes>, Arc<Ledger>, SpoolSender),
         (given, addresses): (Given, Addresses),
         stop: watch::Sender<Stop>,
         config: &RouterConfig,
     ) -> Self {
         Self {
             routes,
+            ledger,
             saved,
             upkeep: None,
             addresses,
@@ -146,6 +151,7 @@ impl Control {
             clock: config.clock.clone(),
             drain: config.timeouts.drain,
             activity: config.timeouts.activity,
+            forget: config.timeouts.forget,
             draining: Vec::new(),
         }
     }
@@ -180,6 +186,7 @@ impl Control {
                 () = routes.wait_news() => self.report(server.as_mut()).await,
                 _ = activity.tick() => {
                     self.look_after_file();
+                    self.tidy_ledger();
                     self.report_activity(server.as_mut()).await
                 }
                 done = upkeep_done(&mut self.upkeep) => {
@@ -195,6 +202,7 @@ impl Control {
                 tracing::warn!(%error, "the connection to the server broke");
                 server = None;
             }
+            self.ledger.contact().set_connected(server.is_some());
         }
     }
 
@@ -278,6 +286,13 @@ impl Control {
         if let Err(error) = ended {
             tracing::error!(%error, "cannot look after the routes file");
         }
+    }
+
+    /// Has the counters learn what apps there are.
+    fn tidy_ledger(&self) {
+        let now = Duration::from_millis(self.routes.elapsed_ms());
+        let keeper = self.routes.keeper();
+        self.ledger.tidy(&keeper, self.forget, now);
     }
 
     /// Tells the server what it does not know yet.

@@ -7,7 +7,9 @@ use api::ids::AppId;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::{access::Line, codes::Code, lane::Lane, subject::Subject, table::Backend};
+use crate::{
+    access::Line, codes::Code, lane::Lane, metrics::Ended, subject::Subject, table::Backend,
+};
 
 /// A cause of H26, in Heroku's words.
 pub(crate) const UNKNOWN_EXPECTATION: &str = "unsupported expect header value";
@@ -22,10 +24,16 @@ pub(crate) struct Exchange<S: Subject> {
     dyno: Option<Arc<Backend>>,
     connect: Option<Duration>,
     served_since: Option<Instant>,
+    /// Since when it waits for a dyno that can take it.
+    waits_since: Option<Instant>,
+    /// How long it did.
+    waited: Option<Duration>,
     /// Once the response's head has gone out.
     status: Option<u16>,
     bytes: u64,
     cause: Option<&'static str>,
+    /// Of the request's body.
+    bytes_in: u64,
     is_logged: bool,
 }
 
@@ -38,9 +46,12 @@ impl<S: Subject> Exchange<S> {
             dyno: None,
             connect: None,
             served_since: None,
+            waits_since: None,
+            waited: None,
             status: None,
             bytes: 0,
             cause: None,
+            bytes_in: 0,
             is_logged: false,
         }
     }
@@ -53,8 +64,23 @@ impl<S: Subject> Exchange<S> {
         &self.subject
     }
 
+    /// There is no dyno that can take it, so it waits for one.
+    pub(crate) fn waits(&mut self) {
+        if self.waits_since.is_none() {
+            self.waits_since = Some(Instant::now());
+            self.lane.counts.waits(self.app);
+        }
+    }
+
+    fn end_wait(&mut self) {
+        if let Some(since) = self.waits_since.take() {
+            self.waited = Some(self.waited.unwrap_or_default() + since.elapsed());
+        }
+    }
+
     /// A dyno is about to be tried.
     pub(crate) fn trying(&mut self, backend: &Arc<Backend>) {
+        self.end_wait();
         self.dyno = Some(Arc::clone(backend));
         self.connect = None;
         self.served_since = None;
@@ -74,6 +100,11 @@ impl<S: Subject> Exchange<S> {
     /// So many bytes of the response's body went through.
     pub(crate) fn count(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// So many bytes of the request's body came.
+    pub(crate) fn count_in(&mut self, bytes: u64) {
+        self.bytes_in += bytes;
     }
 
     /// The answer went through.
@@ -99,16 +130,28 @@ impl<S: Subject> Exchange<S> {
 
     fn log(&mut self, code: Option<Code>, status: u16) {
         self.is_logged = true;
+        self.end_wait();
+        let service = self.served_since.map(|since| since.elapsed());
         let line = Line {
             code,
             cause: self.cause,
             subject: self.subject.described(),
             dyno: self.dyno.as_ref().map(|dyno| &dyno.name),
             connect: self.connect,
-            service: self.served_since.map(|since| since.elapsed()),
+            service,
             status,
             bytes: self.bytes,
         };
+        self.lane.counts.record(&Ended {
+            app: self.app,
+            dyno: self.dyno.as_ref(),
+            code,
+            status,
+            service,
+            waited: self.waited,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes,
+        });
         let now = self.lane.clock.now();
         self.lane.recorder.record(self.app, now, &line);
     }

@@ -222,7 +222,8 @@ fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn shared_listener(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket on an address that another process of this user may listen on, too.
+pub(crate) fn shared_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     bind(&socket, &address)?;

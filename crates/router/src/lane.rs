@@ -19,6 +19,7 @@ use crate::{
     config::{RouterConfig, Timeouts},
     dates::Dates,
     h1::Dyno,
+    metrics::{LaneCounts, Ledger},
     pool::Pool,
     proxy::Connection,
     run::Stop,
@@ -37,6 +38,7 @@ pub(crate) struct Lane {
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Recorder,
+    pub(crate) counts: LaneCounts,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
     /// Where clients are sent that should have come over TLS.
@@ -59,7 +61,7 @@ pub(crate) struct Open(Rc<Lane>);
 impl Lane {
     pub(crate) fn new(
         routes: Arc<Routes>,
-        spool: SpoolSender,
+        (spool, ledger): (SpoolSender, Arc<Ledger>),
         (config, https_port): (&RouterConfig, u16),
     ) -> Self {
         Self {
@@ -74,6 +76,7 @@ impl Lane {
             follows_stop: Cell::new(false),
             is_forced: Cell::new(false),
             recorder: Recorder::new(spool),
+            counts: LaneCounts::new(ledger),
             timeouts: config.timeouts,
             clock: config.clock.clone(),
             https_port,
@@ -85,6 +88,7 @@ impl Lane {
     /// Counts a connection in.
     pub(crate) fn open(self: &Rc<Self>) -> Open {
         self.open.set(self.open.get() + 1);
+        self.counts.opened();
         Open(Rc::clone(self))
     }
 
@@ -147,6 +151,7 @@ impl Lane {
             while let Some(serial) = leaving.recv().await {
                 self.pool.forget(serial);
                 self.dynos.forget(serial);
+                self.counts.forget(serial);
                 // Or the former table would stay in memory until the next request.
                 self.routes.table();
             }
@@ -170,6 +175,7 @@ impl Lane {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.counts.closed();
         self.0.closed.notify_one();
     }
 }

@@ -24,6 +24,7 @@ mod h1;
 mod handover;
 mod lane;
 mod listen;
+mod metrics;
 mod number;
 mod pages;
 mod place;

@@ -128,7 +128,7 @@ impl Placement {
     ) -> Result<Placed<L>, Code> {
         let lane = Rc::clone(exchange.lane());
         for _ in 0..MAX_TRIES {
-            let lease = self.place(&lane, exchange.subject()).await?;
+            let lease = self.place(&lane, exchange).await?;
             let backend = lease.backend();
             exchange.trying(backend);
             let began = Instant::now();
@@ -151,14 +151,19 @@ impl Placement {
             }
             match dial(backend, lane.timeouts.connect).await {
                 Ok(leg) => {
-                    exchange.connected(began.elapsed());
+                    let connect = began.elapsed();
+                    lane.counts.connected(backend, connect);
+                    exchange.connected(connect);
                     return Ok(Placed {
                         leg,
                         lease,
                         is_kept: false,
                     });
                 }
-                Err(code) => self.pass_over(&lane, &lease, code),
+                Err(code) => {
+                    lane.counts.not_connected(backend);
+                    self.pass_over(&lane, &lease, code);
+                }
             }
         }
         Err(self.refused.unwrap_or(Code::H21))
@@ -196,18 +201,25 @@ impl Placement {
     }
 
     /// A dyno for the request; waits for one while the app boots, and calls for one that is asleep.
-    async fn place(&self, lane: &Lane, subject: &impl Subject) -> Result<Lease, Code> {
-        let host = self.host_of(subject);
+    async fn place<S: Subject>(
+        &self,
+        lane: &Lane,
+        exchange: &mut Exchange<S>,
+    ) -> Result<Lease, Code> {
         let mut queued = None;
         loop {
+            let host = self.host_of(exchange.subject());
             if let Some(lease) = self.look(lane, host)? {
                 return Ok(lease);
             }
             match &mut queued {
                 // Look once more after subscribing, so that no change is missed.
-                None => queued = Some((lane.routes.shared.changes(), queue(lane, host)?)),
+                None => {
+                    queued = Some((lane.routes.shared.changes(), queue(lane, host)?));
+                    exchange.waits();
+                }
                 Some((changes, _)) => {
-                    call(lane, host, subject);
+                    call(lane, host, exchange.subject());
                     if timeout_at(self.boot_deadline, changes.changed())
                         .await
                         .is_err()

@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     num::NonZeroUsize,
     rc::Rc,
     sync::{Arc, mpsc as sync_mpsc},
@@ -30,6 +31,7 @@ use crate::{
     handover::{Former, READY, Share, Sockets},
     lane::Lane,
     listen,
+    metrics::{Door, Ledger, Sources},
     saved::{Said, Saved},
     table::Routes,
     tls::Tls,
@@ -62,6 +64,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Router {
     addresses: Addresses,
+    metrics: Option<SocketAddr>,
     given: Given,
     stop: watch::Sender<Stop>,
     watch: Watch,
@@ -77,6 +80,7 @@ pub struct Router {
 struct LaneStart {
     config: Arc<RouterConfig>,
     routes: Arc<Routes>,
+    ledger: Arc<Ledger>,
     spool: SpoolSender,
     tls: Tls,
     https_port: u16,
@@ -154,6 +158,7 @@ impl Router {
         // ends the threads that run already.
         let mut router = Self {
             addresses,
+            metrics: None,
             given: Given::new(Arc::clone(&sockets)),
             stop: watch::Sender::new(Stop::No),
             watch: Watch::default(),
@@ -164,6 +169,7 @@ impl Router {
         let lane = LaneStart {
             config,
             routes,
+            ledger: Arc::default(),
             spool,
             tls,
             https_port: addresses.https.port(),
@@ -171,6 +177,9 @@ impl Router {
         };
         router.start_lanes(&lane, &sockets, &ended_sender)?;
         drop(sockets);
+        if let Some(address) = lane.config.metrics {
+            router.start_metrics(address, &lane, &ended_sender)?;
+        }
         let (spool, stop) = (lane.spool.clone(), lane.stop.clone());
         router.start_control(lane, saved, &ended_sender)?;
         if let Some(former) = former {
@@ -182,6 +191,11 @@ impl Router {
     /// Where it accepts requests.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Where its metrics are read.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Asks it to end; [`Router::wait_ended`] tells when it has.
@@ -249,6 +263,32 @@ impl Router {
         Ok(())
     }
 
+    fn start_metrics(
+        &mut self,
+        address: SocketAddr,
+        lane: &LaneStart,
+        ended: &mpsc::UnboundedSender<String>,
+    ) -> Result<(), RouterError> {
+        let door = Door::open(address);
+        self.metrics = Some(door.address());
+        let sources = Sources {
+            ledger: Arc::clone(&lane.ledger),
+            routes: Arc::clone(&lane.routes),
+            loss: lane.spool.loss(),
+            clock: lane.config.clock.clone(),
+        };
+        let stop = lane.stop.clone();
+        self.spawn("metrics".to_owned(), ended, move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(door.serve(sources, stop)),
+                Err(error) => tracing::error!(%error, "cannot show metrics"),
+            }
+        })
+    }
+
     fn start_control(
         &mut self,
         lane: LaneStart,
@@ -258,6 +298,7 @@ impl Router {
         let LaneStart {
             config,
             routes,
+            ledger,
             spool,
             ..
         } = lane;
@@ -274,7 +315,7 @@ impl Router {
         };
         let control = Control::new(
             saved,
-            (routes, spool),
+            (routes, ledger, spool),
             (self.given.clone(), self.addresses),
             self.stop.clone(),
             &config,
@@ -448,7 +489,7 @@ async fn serve(
 ) {
     let lane = Rc::new(Lane::new(
         Arc::clone(&start.routes),
-        start.spool.clone(),
+        (start.spool.clone(), Arc::clone(&start.ledger)),
         (&start.config, start.https_port),
     ));
     let house = Rc::clone(&lane);

@@ -257,14 +257,13 @@ impl Routes {
             backends.push(live);
             tickets.push(told.sleep);
         }
+        let hosts = routes.hosts.iter().map(|host| Names::<()>::key(host));
+        let hosts: Box<[_]> = hosts.collect();
         let app = App {
             id: routes.app,
             state: routes.state,
-            hosts: routes
-                .hosts
-                .iter()
-                .map(|host| Names::<()>::key(host))
-                .collect(),
+            other_name: App::other_name(&routes.name, &hosts),
+            hosts,
             may_sleep: tickets.iter().any(Option::is_some),
             backends,
             queue: former.map_or_else(Arc::default, |app| Arc::clone(&app.queue)),

@@ -53,6 +53,9 @@ pub struct Choices {
     /// Address where apps are served, TLS
     #[arg(long, value_name = "ADDR")]
     pub https: Option<SocketAddr>,
+    /// Address where the router's metrics are read; none if left out
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
     /// Name under which clients reach the API
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
@@ -107,6 +110,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where the router takes TLS.
     pub https: SocketAddr,
+    /// Where the router's metrics are read, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Name under which clients reach the API.
     pub host: String,
     /// Apps answer at `NAME.<app_domain>`.
@@ -262,6 +267,9 @@ impl Config {
         if let Some(cycle) = self.cycle_every {
             flag("cycle-hours", (cycle.as_secs() / 3600).to_string().into());
         }
+        if let Some(metrics) = self.metrics {
+            flag("metrics", metrics.to_string().into());
+        }
         if let Some(file) = &self.file {
             flag("config", file.clone().into());
         }
@@ -307,6 +315,7 @@ impl Choices {
             listen: self.listen.or(below.listen),
             http: self.http.or(below.http),
             https: self.https.or(below.https),
+            metrics: self.metrics.or(below.metrics),
             host: self.host.or(below.host),
             app_domain: self.app_domain.or(below.app_domain),
             ready_file: self.ready_file.or(below.ready_file),
@@ -342,6 +351,7 @@ impl Choices {
             listen: self.listen.unwrap_or(local(5000)),
             http: self.http.unwrap_or(local(8080)),
             https: self.https.unwrap_or(local(8443)),
+            metrics: self.metrics,
             host: self.host.unwrap_or_else(|| "localhost".to_owned()),
             app_domain: self.app_domain.unwrap_or_else(|| "localhost".to_owned()),
             ready_file: self.ready_file,

@@ -54,6 +54,7 @@ impl Control {
             *server = None;
             return Ok(());
         };
+        self.ledger.contact().hear(self.clock.now());
         match message {
             Ok(ToRouter::Hello { protocol }) => {
                 tracing::debug!(protocol, "the server says hello");
@@ -129,6 +130,7 @@ impl Control {
         } = incoming;
         let deadline = Instant::now() + self.drain;
         let committed = self.routes.commit(change);
+        self.ledger.contact().change(self.clock.now());
         let left = committed.left.into_iter().map(|backend| Draining {
             backend,
             deadline: Some(deadline),

@@ -19,6 +19,7 @@ use crate::{
     edge,
     exchange::Exchange,
     lane::Lane,
+    metrics::Unrouted,
     pages::Page,
     proxy::Peer,
     subject::Subject,
@@ -81,6 +82,7 @@ async fn answer(connection: &mut Connection, incoming: &Incoming, refused: Refus
     let mut out = lane.buffers.text();
     match refused {
         Refused::Page(page) => {
+            lane.counts.unrouted(Unrouted::by(page));
             let id = Some(described.request_id);
             reply::page(page, incoming.accept, id, &manner, &mut out);
         }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     buffers::Buffer,
     lane::Lane,
+    metrics::Unrouted,
     pages::{Accept, Page},
     proxy::{Peer, Refusal},
     timers::Timer,
@@ -202,6 +203,7 @@ impl Connection {
 
     async fn refuse(&mut self, malformed: Malformed) -> After {
         tracing::debug!(%malformed, client = ?self.peer.ip, "refused a request");
+        self.lane.counts.unrouted(Unrouted::Malformed);
         self.answer_refusal(malformed, Version::Http11).await
     }
 

@@ -462,6 +462,7 @@ impl<'a> Talk<'a> {
         self.connection.timer.set(self.timeouts.rolling);
         let relayed = poll_fn(|context| self.poll_relay(&mut hop, &mut down, context)).await;
         exchange.count(down.counted);
+        exchange.count_in(self.upload.counted);
         match relayed {
             Relayed::Whole => {
                 // Bytes behind a response belong to nobody.

@@ -38,6 +38,7 @@ use crate::{
     codes::Code,
     exchange::{Exchange, UNKNOWN_EXPECTATION},
     lane::Lane,
+    metrics::Unrouted,
     pages::{self, Page},
     subject::Subject,
     table::to_https,
@@ -55,11 +56,13 @@ pub(crate) async fn answer(
     let (parts, incoming) = request.into_parts();
     let head = match Head::check(parts, peer) {
         Ok(head) => Rc::new(head),
-        Err(refusal) => return pages::respond(Page::Refused(refusal), accept, None),
+        Err(refusal) => {
+            lane.counts.unrouted(Unrouted::Malformed);
+            return pages::respond(Page::Refused(refusal), accept, None);
+        }
     };
     let admitted = match admit(&lane, &head, incoming.size_hint()) {
         Ok(admitted) => admitted,
-        Err(Refused::Page(page)) => return pages::respond(page, accept, Some(&head)),
         Err(refused) => return refuse(lane, refused, accept, head),
     };
     let extras = admitted.extras.map(Rc::from);
@@ -104,7 +107,10 @@ fn refuse(
 ) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Page(Full::default()));
     let app = match refused {
-        Refused::Page(page) => return pages::respond(page, accept, Some(&head)),
+        Refused::Page(page) => {
+            lane.counts.unrouted(Unrouted::by(page));
+            return pages::respond(page, accept, Some(&head));
+        }
         Refused::Misdirected(app) => {
             let page = pages::respond(Page::Failed(Code::H31), accept, Some(&head));
             Exchange::new(lane, app, head).fail(Code::H31);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use api::ids::{AppId, DynoId};
+use api::{
+    ids::{AppId, DynoId},
+    names::AppName,
+};
 use rand::Rng;
 
 use super::{
@@ -25,6 +28,8 @@ pub(crate) struct App {
     pub(crate) state: AppState,
     /// As [`super::Names`] keeps them.
     pub(super) hosts: Box<[Arc<str>]>,
+    /// Where its first host does not begin with it, which is seldom.
+    pub(super) other_name: Option<Box<AppName>>,
     pub(super) backends: Vec<Arc<Backend>>,
     /// Whether any of the backends has a ticket.
     pub(super) may_sleep: bool,
@@ -103,6 +108,19 @@ impl App {
         }
     }
 
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        match &self.other_name {
+            Some(name) => name.as_str(),
+            None => first_label(&self.hosts),
+        }
+    }
+
+    /// Its name, unless its hosts tell.
+    pub(super) fn other_name(name: &AppName, hosts: &[Arc<str>]) -> Option<Box<AppName>> {
+        (first_label(hosts) != name.as_str()).then(|| Box::new(name.clone()))
+    }
+
     /// Whether it asks for nothing beyond routing.
     pub(crate) fn is_plain(&self) -> bool {
         self.rules.is_none() && self.pages.is_none() && !self.has_affinity
@@ -150,6 +168,12 @@ impl App {
         let on_backends: usize = self.backends.iter().map(|at| at.in_flight()).sum();
         on_backends + self.queue.count()
     }
+}
+
+/// A hundred thousand names need room, and nearly all are the beginning of a host.
+fn first_label(hosts: &[Arc<str>]) -> &str {
+    let first = hosts.first().and_then(|host| host.split('.').next());
+    first.unwrap_or_default()
 }
 
 /// A random one. What `among` yields may change from one call to the next.

@@ -48,6 +48,15 @@ impl<V: Clone> Names<V> {
         Arc::from(host.to_ascii_lowercase())
     }
 
+    /// The other way round.
+    pub(crate) fn shown(key: &str) -> String {
+        if key.starts_with('.') {
+            format!("*{key}")
+        } else {
+            key.to_owned()
+        }
+    }
+
     /// Exactly what stands for a [`Names::key`].
     pub(crate) fn get(&self, key: &str) -> Option<&V> {
         self.shards.get(self.place(key))?.get(key)

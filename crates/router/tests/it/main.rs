@@ -10,6 +10,7 @@ mod failures;
 mod forwarding;
 mod http1;
 mod https;
+mod metrics;
 mod repeating;
 mod sleep;
 mod strictness;

@@ -59,6 +59,7 @@ fn router_config(config: &Config, authority: &Authority) -> router::RouterConfig
         key: authority.key(),
         http: config.http,
         https: config.https,
+        metrics: config.metrics,
         threads: config.threads,
         ..router::RouterConfig::new(&config.data)
     }

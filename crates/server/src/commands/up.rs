@@ -143,7 +143,9 @@ async fn supervise(config: &Config) -> Result<ExitCode> {
 /// The router's sockets.
 fn claim(config: &Config) -> Result<Sockets> {
     // Sharing is for our router alone: another platform on these addresses must be noticed.
-    for (flag, address) in [("--http", config.http), ("--https", config.https)] {
+    let metrics = config.metrics.map(|address| ("--metrics", address));
+    let claimed = [("--http", config.http), ("--https", config.https)];
+    for (flag, address) in claimed.into_iter().chain(metrics) {
         drop(TcpListener::bind(address).map_err(refused(flag, address))?);
     }
     Ok(Sockets::claim(config.http, config.https, config.threads)?)

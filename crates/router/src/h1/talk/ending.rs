@@ -87,6 +87,7 @@ impl Talk<'_> {
         failure: Failure,
         mut exchange: Exchange<&Incoming>,
     ) -> Ended {
+        exchange.count_in(self.upload.counted);
         let described = self.incoming.described();
         let page = match failure {
             Failure::Code(code) => Page::Failed(code),
