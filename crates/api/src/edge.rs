@@ -48,6 +48,9 @@ pub struct Edge {
     /// What becomes of the response's headers before the client sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub response_headers: Vec<HeaderRule>,
+    /// Whether responses are compressed on their way to clients that take that.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compress: bool,
 }
 
 /// How a dyno is chosen among those that are healthy.

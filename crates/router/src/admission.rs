@@ -169,10 +169,24 @@ impl Extras {
         }
     }
 
+    /// Whether the app asks for what goes beyond carrying bytes.
+    pub(crate) fn asks_much(&self, is_upgrade: bool) -> bool {
+        !is_upgrade && self.compresses()
+    }
+
+    /// Whether responses are compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.compress)
+    }
+
+    /// How long a body may be.
+    pub(crate) fn max_body_bytes(&self) -> Option<u64> {
+        self.rules.as_ref().and_then(|rules| rules.max_body_bytes)
+    }
+
     /// Whether so many bytes of a body are too many.
     pub(crate) fn is_too_long(&self, bytes: u64) -> bool {
-        let most = self.rules.as_ref().and_then(|rules| rules.max_body_bytes);
-        most.is_some_and(|most| bytes > most)
+        self.max_body_bytes().is_some_and(|most| bytes > most)
     }
 
     /// The times that a dyno has.

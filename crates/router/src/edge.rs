@@ -55,6 +55,7 @@ pub(crate) struct Rules {
     pub(crate) response_headers: HeaderChanges,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) balancing: Balancing,
+    pub(crate) compress: bool,
 }
 
 /// How long a dyno may take; `None` as for every app.
@@ -227,6 +228,7 @@ impl Rules {
             response_headers: HeaderChanges::new(&edge.response_headers),
             max_body_bytes: edge.max_body_bytes,
             balancing: edge.balancing,
+            compress: edge.compress,
             elsewhere: extras.paths.clone(),
             edge,
         }

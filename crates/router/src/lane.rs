@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     access::{Recorder, SpoolSender},
     buffers::Buffers,
+    compression::Seats,
     config::{RouterConfig, Timeouts},
     dates::Dates,
     h1::Dyno,
@@ -44,6 +45,7 @@ pub(crate) struct Lane {
     /// Where clients are sent that should have come over TLS.
     pub(crate) https_port: u16,
     pub(crate) dates: Dates,
+    pub(crate) seats: Seats,
     is_stopping: Cell<bool>,
     /// Another router has taken over: idle connections may bring one more request.
     is_leaving: Cell<bool>,
@@ -71,6 +73,7 @@ impl Lane {
             buffers: Rc::default(),
             timers: Timers::new(),
             dates: Dates::default(),
+            seats: Seats::default(),
             is_stopping: Cell::new(false),
             is_leaving: Cell::new(false),
             follows_stop: Cell::new(false),

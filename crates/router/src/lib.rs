@@ -10,6 +10,7 @@ mod admission;
 mod buffers;
 mod certificates;
 mod codes;
+mod compression;
 mod config;
 mod control;
 mod dates;

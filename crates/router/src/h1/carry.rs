@@ -7,6 +7,7 @@ use std::rc::Rc;
 use http::{HeaderValue, StatusCode};
 
 use super::{
+    bridge,
     connection::Connection,
     framing::BodyLength,
     incoming::Incoming,
@@ -39,6 +40,9 @@ pub(crate) enum Ended {
 pub(crate) async fn carry(connection: &mut Connection, incoming: &mut Incoming) -> Ended {
     let lane = Rc::clone(&connection.lane);
     match admit(&lane, incoming, &connection.peer) {
+        Ok(admitted) if asks_much(&admitted, incoming) => {
+            Box::pin(bridge::run(connection, incoming, admitted)).await
+        }
         Ok(admitted) => {
             if let Some(extras) = &admitted.extras {
                 incoming.change(extras);
@@ -51,6 +55,12 @@ pub(crate) async fn carry(connection: &mut Connection, incoming: &mut Incoming) 
         }
         Err(refused) => answer(connection, incoming, refused).await,
     }
+}
+
+/// Whether the app asks for what goes beyond carrying bytes.
+fn asks_much(admitted: &Admitted, incoming: &Incoming) -> bool {
+    let extras = admitted.extras.as_ref();
+    extras.is_some_and(|extras| extras.asks_much(incoming.asks_upgrade))
 }
 
 fn admit(lane: &Lane, incoming: &Incoming, peer: &Peer) -> Result<Admitted, Refused> {

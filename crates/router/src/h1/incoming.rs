@@ -131,6 +131,11 @@ impl Incoming {
         }
     }
 
+    /// The head for a dyno as it is without an app's changes.
+    pub(crate) fn plain_lead(&self) -> &[u8] {
+        &self.head
+    }
+
     /// The head for the dyno.
     pub(crate) fn lead(&self) -> &[u8] {
         self.changed.as_deref().unwrap_or(&self.head)

@@ -3,9 +3,11 @@
 //! Pure: [`head`] reads lines, [`request`] and [`response`] say what they mean, [`chunked`]
 //! decodes, [`render`] and [`reply`] write heads, [`malformed`] says why a message is refused.
 //! With I/O: [`connection`] is a client's connection, [`carry`] one request, [`talk`] its talk with
-//! a dyno, [`pump`] one body, [`tunnel`] what comes after a 101. It must not know how connections
+//! a dyno, [`pump`] one body, [`tunnel`] what comes after a 101; [`bridge`] has a request answered
+//! by [`crate::proxy`]. It must not know how connections
 //! are accepted, nor which dyno a request is for: that is [`crate::place`].
 
+mod bridge;
 mod carry;
 mod chunked;
 mod connection;
@@ -16,6 +18,7 @@ pub(crate) mod fuzzing;
 mod head;
 mod incoming;
 mod malformed;
+mod pipe;
 mod pump;
 mod render;
 mod reply;
@@ -28,5 +31,6 @@ mod tunnel;
 
 pub(crate) use self::{
     connection::serve,
+    pipe::Outlet,
     stream::{ClientStream, Dyno},
 };

@@ -7,9 +7,9 @@ use hyper::{Response, body::Incoming};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    body::{Awaited, RequestSource},
     head::Head,
     headers,
+    upload::{Awaited, RequestSource, Spoilt},
     upstream::Connection,
 };
 use crate::{
@@ -104,7 +104,7 @@ impl Attempt {
     /// nor once on one that lacks its body.
     fn may_repeat(&self) -> bool {
         let is_harmless = self.head.method.is_idempotent() || self.source.has_body();
-        is_harmless && !self.source.has_begun() && !self.source.has_failed()
+        is_harmless && !self.source.has_begun() && self.source.spoilt().is_none()
     }
 
     fn use_for(&self) -> Use {
@@ -118,6 +118,9 @@ impl Attempt {
     async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {
         let timeouts = &self.timeouts;
         let mut request = headers::to_dyno(&self.head, self.source.body(), self.lane.clock.now());
+        if !self.source.has_body() {
+            headers::tell_no_body(&mut request);
+        }
         if let Some(extras) = &self.extras {
             headers::extras_to_dyno(extras, &mut request);
         }
@@ -145,8 +148,8 @@ impl Attempt {
     }
 
     fn meaning_of(&self, error: &hyper::Error) -> Code {
-        if self.source.has_failed() {
-            Code::H27
+        if let Some(code) = self.source.spoilt().map(Spoilt::code) {
+            code
         } else if error.is_parse_too_large() {
             Code::H25
         } else if error.is_parse() {

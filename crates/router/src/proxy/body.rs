@@ -1,10 +1,9 @@
-//! Bodies in both directions, streamed frame by frame with their clocks running.
+//! What a client gets, streamed frame by frame with its clock running.
 //!
-//! [`RequestBody`] can be given to a second connection as long as nothing of it was read;
 //! [`Relay`] holds everything that must live until the response has gone through.
 
 use std::{
-    cell::{Cell, RefCell},
+    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -17,108 +16,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{head::Head, upstream::Connection};
-use crate::{codes::Code, config::Timeouts, exchange::Exchange, table::Lease};
-
-/// A request's body and how far it got. Connections read it through [`RequestBody`].
-pub(crate) struct RequestSource {
-    incoming: RefCell<Incoming>,
-    has_body: bool,
-    has_begun: Cell<bool>,
-    has_ended: Cell<bool>,
-    has_failed: Cell<bool>,
-    /// When its last piece came, or it was first asked for.
-    progress: Cell<Instant>,
-}
-
-/// One connection's view of a [`RequestSource`].
-pub(crate) struct RequestBody(Rc<RequestSource>);
-
-/// What is waited for while no response has come.
-pub(crate) enum Awaited {
-    /// The client's next piece.
-    Client,
-    /// The dyno's first byte.
-    Dyno,
-}
-
-impl RequestSource {
-    pub(crate) fn new(incoming: Incoming) -> Self {
-        let has_body = !incoming.is_end_stream();
-        Self {
-            incoming: RefCell::new(incoming),
-            has_body,
-            has_begun: Cell::new(false),
-            has_ended: Cell::new(!has_body),
-            has_failed: Cell::new(false),
-            progress: Cell::new(Instant::now()),
-        }
-    }
-
-    pub(crate) fn body(self: &Rc<Self>) -> RequestBody {
-        self.progress.set(Instant::now());
-        RequestBody(Rc::clone(self))
-    }
-
-    pub(crate) fn has_body(&self) -> bool {
-        self.has_body
-    }
-
-    /// Whether a piece of it has gone to a dyno.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun.get()
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.has_ended.get()
-    }
-
-    /// Whether the client broke off.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed.get()
-    }
-
-    /// Until when to wait, and for whom.
-    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Awaited) {
-        if self.has_ended.get() {
-            (self.progress.get() + timeouts.first_byte, Awaited::Dyno)
-        } else {
-            (self.progress.get() + timeouts.rolling, Awaited::Client)
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let source = &self.0;
-        let mut incoming = source.incoming.borrow_mut();
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-        source.progress.set(Instant::now());
-        match &frame {
-            Some(Ok(_)) => {
-                source.has_begun.set(true);
-                source.has_ended.set(incoming.is_end_stream());
-            }
-            Some(Err(_)) => source.has_failed.set(true),
-            None => source.has_ended.set(true),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.incoming.borrow().is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.incoming.borrow().size_hint()
-    }
-}
+use super::{head::Head, packing::Packing, upload::RequestSource, upstream::Connection};
+use crate::{codes::Code, exchange::Exchange, table::Lease};
 
 /// What a client gets.
 pub(crate) enum ReplyBody {
@@ -138,6 +37,8 @@ pub(crate) struct Relay {
     /// Since when the dyno lets us wait.
     waiting_since: Option<Instant>,
     underway: Option<Underway>,
+    /// If it is compressed.
+    packing: Option<Box<Packing>>,
 }
 
 /// What ends with the response.
@@ -156,6 +57,9 @@ pub(crate) enum ReplyError {
     /// H18
     #[error("the dyno broke off its response")]
     BrokenOff(#[source] hyper::Error),
+    /// H99
+    #[error("the response could not be compressed")]
+    Packing(#[source] io::Error),
 }
 
 impl Relay {
@@ -172,7 +76,13 @@ impl Relay {
             alarm: None,
             waiting_since: None,
             underway: Some(underway),
+            packing: None,
         }
+    }
+
+    /// Has it compressed.
+    pub(crate) fn pack(&mut self, packing: Packing) {
+        self.packing = Some(Box::new(packing));
     }
 
     /// The whole response went through: log it and keep the connection.
@@ -197,9 +107,67 @@ impl Relay {
         }
     }
 
+    /// The next frame of what is compressed.
+    fn poll_packed(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        while let Some(packing) = &mut self.packing {
+            match packing.take() {
+                Ok(Some(frame)) => return self.hand_out(frame),
+                Ok(None) if packing.is_over() => break,
+                Ok(None) => {}
+                Err(error) => return self.break_off(error),
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+                match packing.pause() {
+                    Ok(Some(frame)) => return self.hand_out(frame),
+                    Ok(None) => {}
+                    Err(error) => return self.break_off(error),
+                }
+                ready!(self.poll_alarm(context));
+                self.fail(Code::H15);
+                return Poll::Ready(Some(Err(ReplyError::Idle)));
+            };
+            self.waiting_since = None;
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => packing.end(None),
+                Some(Ok(Ok(piece))) => packing.put(piece),
+                Some(Ok(Err(frame))) => packing.end(frame.into_trailers().ok()),
+                Some(Err(error)) => {
+                    self.fail(Code::H18);
+                    return Poll::Ready(Some(Err(ReplyError::BrokenOff(error))));
+                }
+            }
+        }
+        self.finish();
+        Poll::Ready(None)
+    }
+
+    fn hand_out(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if let (Some(piece), Some(underway)) = (frame.data_ref(), &mut self.underway) {
+            underway.exchange.count(piece.len() as u64);
+        }
+        if Body::is_end_stream(self) {
+            self.finish();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn break_off(&mut self, error: io::Error) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        self.fail(Code::H99);
+        Poll::Ready(Some(Err(ReplyError::Packing(error))))
+    }
+
     /// Ready when the dyno has been silent for too long.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        // Who still sends may well be let wait for an answer.
+        let since = if self.request.has_ended() {
+            since
+        } else {
+            since.max(self.request.progress())
+        };
         let deadline = since + self.rolling;
         let alarm = self
             .alarm
@@ -223,6 +191,9 @@ impl Body for Relay {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = &mut *self;
+        if this.packing.is_some() {
+            return this.poll_packed(context);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(context) else {
             ready!(this.poll_alarm(context));
             this.fail(Code::H15);
@@ -230,15 +201,7 @@ impl Body for Relay {
         };
         this.waiting_since = None;
         match frame {
-            Some(Ok(frame)) => {
-                if let (Some(piece), Some(underway)) = (frame.data_ref(), &mut this.underway) {
-                    underway.exchange.count(piece.len() as u64);
-                }
-                if this.incoming.is_end_stream() {
-                    this.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+            Some(Ok(frame)) => this.hand_out(frame),
             Some(Err(error)) => {
                 this.fail(Code::H18);
                 Poll::Ready(Some(Err(ReplyError::BrokenOff(error))))
@@ -251,19 +214,35 @@ impl Body for Relay {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.packing {
+            Some(packing) => packing.is_over(),
+            None => self.incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.packing {
+            Some(_) => SizeHint::new(),
+            None => self.incoming.size_hint(),
+        }
     }
 }
 
 impl Drop for Relay {
     /// hyper does not read a body that it knows to be at its end.
     fn drop(&mut self) {
-        if self.incoming.is_end_stream() {
+        if Body::is_end_stream(self) {
             self.finish();
+        }
+    }
+}
+
+impl ReplyBody {
+    /// It cannot be brought to its end.
+    pub(crate) fn fail(&mut self, code: Code) {
+        match self {
+            Self::Page(_) => {}
+            Self::Relay(relay) => relay.fail(code),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use api::ids::AppId;
 use http::{
     HeaderMap, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE},
+    header::{EXPECT, HOST, HeaderName},
     request::Parts,
 };
 use uuid::Uuid;
@@ -59,8 +59,6 @@ pub(crate) struct Head {
     pub(crate) request_id: HeaderValue,
     /// The addresses it came through, the last one our client's.
     pub(crate) forwarded_for: HeaderValue,
-    /// The protocol to change to, if it asks for a change that can be made.
-    pub(crate) upgrade: Option<HeaderValue>,
     pub(crate) peer: Rc<Peer>,
 }
 
@@ -130,7 +128,6 @@ impl Head {
             .into_parts()
             .path_and_query
             .map_or_else(Uri::default, Uri::from);
-        let upgrade = upgrade(version, &headers);
         Ok(Self {
             request_id: request_id(&headers),
             forwarded_for: forwarded_for(&headers, &peer.ip),
@@ -140,7 +137,6 @@ impl Head {
             headers,
             host,
             authority,
-            upgrade,
             peer,
         })
     }
@@ -229,29 +225,6 @@ fn forwarded_for(headers: &HeaderMap, ip: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(&chain).unwrap_or_else(|_| ip.clone())
 }
 
-/// The protocol asked for. Not h2c, which would carry requests past the router, and not with a
-/// body, whose end router and dyno might see in different places.
-fn upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut wanted = headers.get_all(UPGRADE).iter();
-    let (protocol, None) = (wanted.next()?, wanted.next()) else {
-        return None;
-    };
-    let names_upgrade = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-    let is_h2c = protocol
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    let has_body = headers.contains_key(TRANSFER_ENCODING)
-        || headers
-            .get(CONTENT_LENGTH)
-            .is_some_and(|length| length.as_bytes() != b"0");
-    (version == Version::HTTP_11 && names_upgrade && !is_h2c && !has_body).then(|| protocol.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -334,41 +307,5 @@ mod tests {
             ("x-forwarded-for", "8.8.8.8"),
         ];
         assert_eq!(forwarded(&two), "9.9.9.9, 8.8.8.8, 1.2.3.4");
-    }
-
-    #[test]
-    fn upgrades() {
-        for (connection, protocol, body, expected) in [
-            ("Upgrade", "websocket", None, true),
-            (
-                "keep-alive, upgrade",
-                "websocket",
-                Some(("content-length", "0")),
-                true,
-            ),
-            ("keep-alive", "websocket", None, false),
-            ("upgrade, http2-settings", "h2c", None, false),
-            ("upgrade", "websocket, H2C", None, false),
-            ("upgrade", "websocket", Some(("content-length", "5")), false),
-            (
-                "upgrade",
-                "websocket",
-                Some(("transfer-encoding", "chunked")),
-                false,
-            ),
-        ] {
-            let mut headers = vec![
-                ("host", "a"),
-                ("connection", connection),
-                ("upgrade", protocol),
-            ];
-            headers.extend(body);
-            let head = check("/", &headers).unwrap();
-            assert_eq!(
-                head.upgrade.is_some(),
-                expected,
-                "{connection} {protocol} {body:?}"
-            );
-        }
     }
 }

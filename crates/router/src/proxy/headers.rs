@@ -3,7 +3,7 @@
 
 use api::clock::Time;
 use http::{
-    HeaderMap, HeaderValue, Request, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Request, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
@@ -71,15 +71,19 @@ pub(crate) fn to_dyno<B>(head: &Head, body: B, now: Time) -> Request<B> {
         headers.insert(X_CLIENT_CERTIFICATE_SUBJECT, subject.clone());
     }
     headers.append(VIA, via(head.version));
-    if let Some(protocol) = &head.upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
-    }
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.target.clone();
     *request.headers_mut() = headers;
     request
+}
+
+/// Says so of a method of which a body is expected (RFC 9110 §8.6).
+pub(crate) fn tell_no_body<B>(request: &mut Request<B>) {
+    if [Method::POST, Method::PUT, Method::PATCH].contains(request.method()) {
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
 }
 
 /// What the app's edge settings change of the request.
@@ -106,7 +110,6 @@ pub(crate) fn extras_to_dyno<B>(extras: &Extras, request: &mut Request<B>) {
 /// Makes a dyno's response head one for the client.
 pub(crate) fn to_client(response: &mut Parts) {
     let headers = &mut response.headers;
-    let protocol = headers.get(UPGRADE).cloned();
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -115,10 +118,6 @@ pub(crate) fn to_client(response: &mut Parts) {
     }
     for name in HOP_BY_HOP {
         headers.remove(name);
-    }
-    if response.status == StatusCode::SWITCHING_PROTOCOLS {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        protocol.map(|protocol| headers.insert(UPGRADE, protocol));
     }
     headers.append(VIA, via(response.version));
     response.version = Version::default();
@@ -219,32 +218,6 @@ mod tests {
         x-forwarded-proto: https
         x-forwarded-port: 8443
         x-request-start: 1771488000006
-        ");
-    }
-
-    #[test]
-    fn an_upgrade_for_a_dyno() {
-        let headers = sent_to_dyno(
-            Version::HTTP_11,
-            &[
-                ("host", "a.localhost"),
-                ("x-request-id", "01234567890123456789"),
-                ("connection", "Upgrade"),
-                ("upgrade", "websocket"),
-                ("sec-websocket-key", "x"),
-            ],
-        );
-        insta::assert_snapshot!(headers, @r"
-        host: a.localhost
-        sec-websocket-key: x
-        x-request-id: 01234567890123456789
-        x-forwarded-for: 1.2.3.4
-        x-forwarded-proto: https
-        x-forwarded-port: 8443
-        x-request-start: 1771488000006
-        via: 1.1 landfall
-        connection: upgrade
-        upgrade: websocket
         ");
     }
 

@@ -7,39 +7,42 @@ mod attempt;
 mod body;
 mod head;
 mod headers;
-mod tunnel;
+mod packing;
+mod upload;
 mod upstream;
 
 use std::rc::Rc;
 
 use http::{
-    HeaderValue,
-    header::{LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY},
+    HeaderValue, Method,
+    header::{CONTENT_LENGTH, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY},
+    response::Parts,
 };
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::{Body as _, Incoming, SizeHint},
-    upgrade::OnUpgrade,
 };
-use tokio::task::spawn_local;
 
 use self::{
     attempt::{Answer, Attempt},
-    body::{Relay, RequestSource, Underway},
+    body::{Relay, Underway},
+    packing::Packing,
 };
 pub(crate) use self::{
     body::ReplyBody,
     head::{ClientIdentity, Head, Peer, Refusal},
+    upload::{RequestSource, Spoilt, Upload},
     upstream::Connection,
 };
 use crate::{
     admission::{self, Admitted, Announced, Arrival, Extras, Refused},
     codes::Code,
-    exchange::{Exchange, UNKNOWN_EXPECTATION},
+    compression,
+    exchange::{BAD_CHUNK, Exchange, UNKNOWN_EXPECTATION},
     lane::Lane,
     metrics::Unrouted,
-    pages::{self, Page},
+    pages::{self, Denied, Page},
     subject::Subject,
     table::to_https,
 };
@@ -49,10 +52,9 @@ use crate::{
 pub(crate) async fn answer(
     lane: Rc<Lane>,
     peer: Rc<Peer>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     let accept = pages::Accept::of(request.headers());
-    let client = hyper::upgrade::on(&mut request);
     let (parts, incoming) = request.into_parts();
     let head = match Head::check(parts, peer) {
         Ok(head) => Rc::new(head),
@@ -61,24 +63,49 @@ pub(crate) async fn answer(
             return pages::respond(Page::Refused(refusal), accept, None);
         }
     };
-    let admitted = match admit(&lane, &head, incoming.size_hint()) {
-        Ok(admitted) => admitted,
-        Err(refused) => return refuse(lane, refused, accept, head),
-    };
+    match admit(&lane, &head, incoming.size_hint()) {
+        Ok(admitted) => {
+            let source = RequestSource::new(Upload::Http2(incoming));
+            carry(lane, head, Rc::new(source), admitted).await
+        }
+        Err(refused) => refuse(lane, refused, accept, head),
+    }
+}
+
+/// Answers a request that was admitted; likewise.
+pub(crate) async fn carry(
+    lane: Rc<Lane>,
+    head: Rc<Head>,
+    source: Rc<RequestSource>,
+    admitted: Admitted,
+) -> Response<ReplyBody> {
     let extras = admitted.extras.map(Rc::from);
     let mut exchange = Exchange::new(Rc::clone(&lane), admitted.app, Rc::clone(&head));
-    let source = Rc::new(RequestSource::new(incoming));
     let mut response = match forward(extras.as_ref(), &head, &source, &mut exchange).await {
-        Ok(answer) => relay(answer, source, exchange, (client, extras)),
+        Ok(answer) => relay(answer, source, exchange, extras),
         Err(code) => {
-            exchange.because(match code {
-                Code::H25 => Some("oversized header"),
-                Code::H26 => Some(UNKNOWN_EXPECTATION),
-                _ => None,
-            });
-            exchange.fail(code);
-            let url = extras.as_ref().and_then(|extras| extras.page_url(code));
-            pages::respond_or(Page::Failed(code), url, accept, Some(&head))
+            let accept = pages::Accept::of(&head.headers);
+            let (page, url) = match source.spoilt() {
+                Some(Spoilt::Malformed) => {
+                    let page = Page::Refused(Refusal::Malformed);
+                    exchange.because(Some(BAD_CHUNK));
+                    exchange.refuse(code, page.status());
+                    (page, None)
+                }
+                Some(Spoilt::TooLong) => {
+                    let page = Page::Edge(Denied::Body);
+                    exchange.responding(page.status().as_u16());
+                    exchange.finish();
+                    (page, None)
+                }
+                Some(Spoilt::Left) | None => {
+                    exchange.because(cause(code));
+                    exchange.fail(code);
+                    let url = extras.as_ref().and_then(|extras| extras.page_url(code));
+                    (Page::Failed(code), url)
+                }
+            };
+            pages::respond_or(page, url, accept, Some(&head))
         }
     };
     if let Some(hsts) = admitted.hsts {
@@ -86,6 +113,15 @@ pub(crate) async fn answer(
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
     response
+}
+
+/// What exactly went wrong, where the code alone does not say.
+fn cause(code: Code) -> Option<&'static str> {
+    match code {
+        Code::H25 => Some("oversized header"),
+        Code::H26 => Some(UNKNOWN_EXPECTATION),
+        _ => None,
+    }
 }
 
 fn admit(lane: &Lane, head: &Rc<Head>, body: SizeHint) -> Result<Admitted, Refused> {
@@ -157,8 +193,8 @@ async fn forward(
     let answer = Attempt::new(lane, Rc::clone(head), Rc::clone(source), extras.cloned())
         .run(exchange)
         .await?;
-    let is_switch = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if is_switch && head.upgrade.is_none() {
+    // Nobody asked to change the protocol.
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Code::H17);
     }
     Ok(answer)
@@ -168,16 +204,14 @@ fn relay(
     answer: Answer,
     source: Rc<RequestSource>,
     mut exchange: Exchange<Rc<Head>>,
-    (client, extras): (OnUpgrade, Option<Rc<Extras>>),
+    extras: Option<Rc<Extras>>,
 ) -> Response<ReplyBody> {
     let Answer {
-        mut response,
+        response,
         connection,
         lease,
     } = answer;
     exchange.responding(response.status().as_u16());
-    let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let dyno = is_switch.then(|| hyper::upgrade::on(&mut response));
     let (mut parts, incoming) = response.into_parts();
     headers::to_client(&mut parts);
     let mut timeouts = exchange.lane().timeouts;
@@ -192,21 +226,27 @@ fn relay(
             .headers
             .extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
     }
-    let body = if let Some(dyno) = dyno {
-        spawn_local(tunnel::run(exchange, lease, client, dyno));
-        ReplyBody::Page(Full::default())
-    } else {
-        let underway = Underway {
-            exchange,
-            connection,
-            lease,
-        };
-        ReplyBody::Relay(Box::new(Relay::new(
-            incoming,
-            source,
-            timeouts.rolling,
-            underway,
-        )))
+    let packing = extras
+        .filter(|extras| extras.compresses())
+        .and_then(|_| pack(&mut parts, &exchange));
+    let underway = Underway {
+        exchange,
+        connection,
+        lease,
     };
-    Response::from_parts(parts, body)
+    let mut relay = Relay::new(incoming, source, timeouts.rolling, underway);
+    if let Some(packing) = packing {
+        relay.pack(packing);
+    }
+    Response::from_parts(parts, ReplyBody::Relay(Box::new(relay)))
+}
+
+/// What compresses the response, if it is to be compressed.
+fn pack(parts: &mut Parts, exchange: &Exchange<Rc<Head>>) -> Option<Packing> {
+    let (head, seats) = (exchange.subject(), &exchange.lane().seats);
+    // Streams have no length: whoever waits for their next piece shall have what came so far.
+    let is_stream = !parts.headers.contains_key(CONTENT_LENGTH);
+    let request = (head.version, &head.headers);
+    let coding = compression::choose(request, parts, seats.has_room())?;
+    (head.method != Method::HEAD).then(|| Packing::new(coding, is_stream, seats))
 }

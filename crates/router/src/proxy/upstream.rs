@@ -6,7 +6,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::spawn_local};
 
-use super::body::RequestBody;
+use super::upload::RequestBody;
 use crate::{
     config::MAX_HEAD_BYTES,
     lane::Lane,
@@ -43,7 +43,7 @@ impl Leg for Connection {
         spawn_local(async move {
             tokio::select! {
                 biased;
-                ended = connection.with_upgrades() => if let Err(error) = ended {
+                ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection to a dyno broke");
                 },
                 () = cut => {}

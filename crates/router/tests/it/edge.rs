@@ -36,7 +36,7 @@ async fn telling(name: &'static str) -> Dyno {
     .await
 }
 
-async fn serve(bench: &mut Bench, dynos: &[&Dyno], extras: AppExtras) {
+pub(crate) async fn serve(bench: &mut Bench, dynos: &[&Dyno], extras: AppExtras) {
     let mut table = bench.table(AppState::Serving, dynos);
     table.apps[0].extras = extras.or_none();
     let version = table.version;
@@ -55,7 +55,7 @@ async fn with(edge: Edge) -> (Bench, Dyno) {
     (bench, dyno)
 }
 
-fn header<'a>(response: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(response: &'a str, name: &str) -> Option<&'a str> {
     let (head, _) = response.split_once("\r\n\r\n")?;
     head.lines()
         .filter_map(|line| line.split_once(": "))

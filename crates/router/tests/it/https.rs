@@ -15,7 +15,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{Bench, Dyno, HOST, text, within};
 
-async fn connect(bench: &Bench, protocol: &[u8]) -> TlsStream<TcpStream> {
+pub(crate) async fn connect(bench: &Bench, protocol: &[u8]) -> TlsStream<TcpStream> {
     connect_with(bench, |config| {
         config.alpn_protocols = vec![protocol.to_vec()];
     })

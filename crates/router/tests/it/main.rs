@@ -3,6 +3,7 @@
 
 mod certificates;
 mod codes;
+mod compression;
 mod control;
 mod edge;
 mod entries;

@@ -1,0 +1,199 @@
+//! A request's body on its way to a dyno, and how far it got.
+//!
+//! [`RequestBody`] can be given to a second connection as long as nothing of it was read.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::{codes::Code, config::Timeouts, h1::Outlet};
+
+/// Where a client's body comes from.
+pub(crate) enum Upload {
+    /// hyper reads it.
+    Http2(Incoming),
+    /// Our own HTTP/1.1 does.
+    Http1(Outlet),
+}
+
+/// Why a client's body does not come to its end.
+#[derive(Debug, Error)]
+pub(crate) enum UploadError {
+    /// Its stream broke.
+    #[error("the client broke off its request")]
+    Stream(#[source] hyper::Error),
+    /// Its connection ended, or it is not wanted.
+    #[error("the request's body ends early: {0:?}")]
+    Ended(Spoilt),
+}
+
+/// What is wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoilt {
+    /// The client left.
+    Left,
+    /// Its framing is broken.
+    Malformed,
+    /// It is longer than the app takes.
+    TooLong,
+}
+
+/// A request's body and how far it got. Connections read it through [`RequestBody`].
+pub(crate) struct RequestSource {
+    upload: RefCell<Upload>,
+    has_body: bool,
+    has_begun: Cell<bool>,
+    has_ended: Cell<bool>,
+    spoilt: Cell<Option<Spoilt>>,
+    /// When its last piece came, or it was first asked for.
+    progress: Cell<Instant>,
+}
+
+/// One connection's view of a [`RequestSource`].
+pub(crate) struct RequestBody(Rc<RequestSource>);
+
+/// What is waited for while no response has come.
+pub(crate) enum Awaited {
+    /// The client's next piece.
+    Client,
+    /// The dyno's first byte.
+    Dyno,
+}
+
+impl RequestSource {
+    pub(crate) fn new(upload: Upload) -> Self {
+        let has_body = !upload.is_end_stream();
+        Self {
+            upload: RefCell::new(upload),
+            has_body,
+            has_begun: Cell::new(false),
+            has_ended: Cell::new(!has_body),
+            spoilt: Cell::new(None),
+            progress: Cell::new(Instant::now()),
+        }
+    }
+
+    pub(crate) fn body(self: &Rc<Self>) -> RequestBody {
+        self.progress.set(Instant::now());
+        RequestBody(Rc::clone(self))
+    }
+
+    pub(crate) fn has_body(&self) -> bool {
+        self.has_body
+    }
+
+    /// Whether a piece of it has gone to a dyno.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.get()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// What is wrong with it, if it cannot be sent to its end.
+    pub(crate) fn spoilt(&self) -> Option<Spoilt> {
+        self.spoilt.get()
+    }
+
+    /// When its last piece came.
+    pub(crate) fn progress(&self) -> Instant {
+        self.progress.get()
+    }
+
+    /// Until when to wait, and for whom.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> (Instant, Awaited) {
+        if self.has_ended.get() {
+            (self.progress.get() + timeouts.first_byte, Awaited::Dyno)
+        } else {
+            (self.progress.get() + timeouts.rolling, Awaited::Client)
+        }
+    }
+}
+
+impl Spoilt {
+    /// How the request fails.
+    pub(crate) fn code(self) -> Code {
+        match self {
+            Self::Left => Code::H27,
+            Self::Malformed | Self::TooLong => Code::H26,
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            Self::Http2(incoming) => Pin::new(incoming)
+                .poll_frame(context)
+                .map_err(UploadError::Stream),
+            Self::Http1(outlet) => outlet
+                .poll_piece(context)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data)))
+                .map_err(UploadError::Ended),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Http1(outlet) => outlet.is_over(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http2(incoming) => incoming.size_hint(),
+            Self::Http1(outlet) => outlet
+                .bytes_left()
+                .map_or_else(SizeHint::new, SizeHint::with_exact),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let source = &self.0;
+        let mut upload = source.upload.borrow_mut();
+        let frame = ready!(Pin::new(&mut *upload).poll_frame(context));
+        source.progress.set(Instant::now());
+        match &frame {
+            Some(Ok(_)) => {
+                source.has_begun.set(true);
+                source.has_ended.set(upload.is_end_stream());
+            }
+            Some(Err(UploadError::Ended(spoilt))) => source.spoilt.set(Some(*spoilt)),
+            Some(Err(UploadError::Stream(_))) => source.spoilt.set(Some(Spoilt::Left)),
+            None => source.has_ended.set(true),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.upload.borrow().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.upload.borrow().size_hint()
+    }
+}
