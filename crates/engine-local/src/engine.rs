@@ -43,6 +43,9 @@ use crate::{
     sockets,
 };
 
+/// How long after a start it is made ready for the next.
+const REFILL_PAUSE: Duration = Duration::from_millis(10);
+
 /// What a local engine needs to be told.
 #[derive(Clone, Debug)]
 pub struct LocalEngineConfig {
@@ -308,13 +311,21 @@ impl Inner {
         }
     }
 
-    /// Makes ready for the next start.
+    /// Makes ready for the next start, a little later: what has just been started needs the
+    /// processor itself.
     fn refill(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = inner.ready.refill() {
-                tracing::warn!(%error, "no directory can be made beforehand");
+        let inner = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(REFILL_PAUSE).await;
+            let Some(inner) = inner.upgrade() else { return };
+            if let Some(network) = &inner.network {
+                network.refill();
             }
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = inner.ready.refill() {
+                    tracing::warn!(%error, "no directory can be made beforehand");
+                }
+            });
         });
     }
 

@@ -1,7 +1,7 @@
 //! The process that shims come out of: kept ready by the engine, it ends with it.
 //!
 //! Nothing of a dyno is in it, so one that was killed is replaced by the next start. Read
-//! [`Nest::ask`] first.
+//! [`Nest::reach`] first.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use shim::start::{NEST, NEST_NAME, Place, StartAnswer};
+use shim::start::{GO_ON, NEST, NEST_NAME, Place, StartAnswer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -45,18 +45,6 @@ impl Nest {
             place,
             kept: Mutex::default(),
         }
-    }
-
-    /// Gives a start request to a new shim, and waits for its answer.
-    pub(crate) async fn ask(&self, request: &[u8]) -> io::Result<StartAnswer> {
-        let mut stream = self.reach().await?;
-        // A shim that refuses early closes the connection; its answer says why.
-        drop(stream.write_all(request).await);
-        drop(stream.shutdown().await);
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        let no_answer = |_| io::Error::other("it ended without an answer");
-        serde_json::from_slice(&answer).map_err(no_answer)
     }
 
     /// Sees to it that there is one.
@@ -103,16 +91,17 @@ impl Nest {
         }
     }
 
-    async fn reach(&self) -> io::Result<UnixStream> {
+    /// A new shim, which waits to be asked. It ends if nobody does.
+    pub(crate) async fn reach(&self) -> io::Result<Newborn> {
         let mut kept = self.kept.lock().await;
         if kept.is_some() {
             match self.connect().await {
                 Err(error) if is_gone(&error) => {}
-                other => return other,
+                other => return other.map(Newborn),
             }
         }
         *kept = Some(self.hatch()?);
-        self.connect().await
+        self.connect().await.map(Newborn)
     }
 
     async fn connect(&self) -> io::Result<UnixStream> {
@@ -154,6 +143,30 @@ impl Nest {
             file.write_all(process.to_string().as_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// A new shim, which ends if nothing is asked of it.
+#[derive(Debug)]
+pub(crate) struct Newborn(UnixStream);
+
+impl Newborn {
+    /// Gives it a start request. It begins, but does not touch the dyno's cgroup yet.
+    pub(crate) async fn ask(&mut self, request: &[u8]) {
+        // A shim that refuses early closes the connection; its answer says why.
+        drop(self.0.write_all(request).await);
+    }
+
+    /// Has it go on, if the dyno has a cgroup now, or end. Waits for its answer.
+    pub(crate) async fn conclude(mut self, has_cgroup: bool) -> io::Result<StartAnswer> {
+        if has_cgroup {
+            drop(self.0.write_all(&[GO_ON]).await);
+        }
+        drop(self.0.shutdown().await);
+        let mut answer = Vec::new();
+        self.0.read_to_end(&mut answer).await?;
+        let no_answer = |_| io::Error::other("it ended without an answer");
+        serde_json::from_slice(&answer).map_err(no_answer)
     }
 }
 

@@ -146,7 +146,8 @@ impl Network {
         Ok(network)
     }
 
-    /// A network for a dyno to start: a ready one, or a fresh one.
+    /// A network for a dyno to start: a ready one, or a fresh one. Unless it was the last, the next
+    /// is not made before [`Network::refill`], which is for whoever would not wait beside that.
     ///
     /// Safe to drop: the network stays in the pool.
     ///
@@ -154,7 +155,9 @@ impl Network {
     /// `Host` when the host refuses to make one or the slot's range is used up.
     pub async fn take(&self) -> Result<DynoNetwork, EngineError> {
         let ready = self.take_whole();
-        self.0.refill.notify_one();
+        if self.0.indices().ready() == 0 {
+            self.refill();
+        }
         let index = match ready {
             Some(index) => Ok(index),
             None => self.make_now().await,
@@ -164,6 +167,11 @@ impl Network {
             source,
         })?;
         Ok(self.0.describe(index))
+    }
+
+    /// Has the pool filled.
+    pub fn refill(&self) {
+        self.0.refill.notify_one();
     }
 
     /// A ready one that nobody has broken meanwhile.

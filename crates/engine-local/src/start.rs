@@ -70,12 +70,12 @@ impl Inner {
         let begun = Instant::now();
         let directory = self.directory_of(spec.id);
         let leaf = spec.id.to_string();
+        // Its shim wakes up meanwhile, and reads and mounts while its cgroup is made.
+        let mut newborn = self.nest.reach().await.at(Step::Shim.describe())?;
         self.ready.take(&directory).at("make its directory")?;
-        self.cgroups
-            .create(&leaf, &spec.limits, spec.kind)
-            .at("make its cgroup")?;
-        let made = phase("make its cgroup", begun.elapsed(), 0);
+        let made = phase("make its directory", begun.elapsed(), 0);
         let begun = Instant::now();
+        let (limits, kind) = (spec.limits, spec.kind);
         let around = Surroundings {
             directory: directory.clone(),
             stack,
@@ -96,7 +96,11 @@ impl Inner {
             fixtures.make().at(Step::SystemMounts.describe())?;
         }
         let request = request.encode().at("describe it")?;
-        match self.nest.ask(&request).await.at(Step::Shim.describe())? {
+        newborn.ask(&request).await;
+        let grouped = self.cgroups.create(&leaf, &limits, kind);
+        let answer = newborn.conclude(grouped.is_ok()).await;
+        grouped.at("make its cgroup")?;
+        match answer.at(Step::Shim.describe())? {
             StartAnswer::Started => {}
             StartAnswer::Failed { step, errno } => {
                 let source = io::Error::from_raw_os_error(errno);

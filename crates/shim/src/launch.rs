@@ -78,14 +78,15 @@ pub(crate) struct Launched {
 }
 
 /// Starts the dyno, for the first time or after so many `restarts`. A failure leaves this process
-/// as it was.
+/// as it was. The dyno's cgroup is not needed before `await_cgroup` has returned.
 pub(crate) fn launch(
     request: &StartRequest,
     restarts: u64,
     mut trace: Trace,
+    await_cgroup: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<Launched, Failure> {
     let home = Namespaces::remember().at(Step::Namespaces)?;
-    let born = give_birth(request, &mut trace);
+    let born = give_birth(request, &mut trace, await_cgroup);
     // It finishes its confinement while this process finds back.
     let released = born
         .as_ref()
@@ -125,15 +126,20 @@ pub(crate) fn launch(
 
 /// Makes the first process, which waits to be released. Leaves this process among the mounts that
 /// it has made for it.
-fn give_birth(request: &StartRequest, trace: &mut Trace) -> Result<(Newborn, Outer), Failure> {
+fn give_birth(
+    request: &StartRequest,
+    trace: &mut Trace,
+    await_cgroup: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(Newborn, Outer), Failure> {
     let root = if request.identity.is_own() {
+        await_cgroup()?;
         // Only inside its namespaces may the first process mount anything.
         PathBuf::from("/")
     } else {
         sys::unshare(libc::CLONE_NEWNS).at(Step::Namespaces)?;
         mounts::make_private().at(Step::Namespaces)?;
         trace.mark(Step::Namespaces);
-        mounts::prepare(request, trace)?
+        mounts::prepare(request, trace, await_cgroup)?
     };
     let mut namespaces = NAMESPACES;
     match &request.netns {

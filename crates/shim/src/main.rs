@@ -50,9 +50,6 @@ use crate::{
     trace::Trace,
 };
 
-/// What a request is at least, bytes.
-const REQUEST_BYTES: usize = 8 << 10;
-
 fn main() -> ExitCode {
     let trace = Trace::begin();
     let mut arguments = std::env::args_os().skip(1);
@@ -107,11 +104,15 @@ fn read_request() -> Result<StartRequest, Failure> {
     sys::process_option(libc::PR_SET_DUMPABLE, 0).at(Step::Request)?;
     sys::set_umask(0o022);
     std::env::set_current_dir("/").at(Step::Request)?;
-    let mut bytes = Vec::with_capacity(REQUEST_BYTES);
+    unbuffered(0).and_then(StartRequest::read).at(Step::Request)
+}
+
+/// Waits until the server has made the dyno's cgroup, or has failed to.
+fn await_cgroup() -> Result<(), Failure> {
+    let mut byte = [0];
     unbuffered(0)
-        .and_then(|mut input| input.read_to_end(&mut bytes))
-        .at(Step::Request)?;
-    StartRequest::decode(&bytes).at(Step::Request)
+        .and_then(|mut input| input.read_exact(&mut byte))
+        .at(Step::Cgroup)
 }
 
 /// Leaves the server: its process tree, session, signals and cgroup.
@@ -136,7 +137,7 @@ fn leave_session() -> io::Result<()> {
 
 fn start(request: StartRequest, trace: Trace) -> Result<Supervisor, Failure> {
     let desk = Desk::open(&request.directory).at(Step::Directory)?;
-    let launched = launch::launch(&request, 0, trace)?;
+    let launched = launch::launch(&request, 0, trace, await_cgroup)?;
     Ok(Supervisor::new(Box::new(request), desk, launched))
 }
 

@@ -36,9 +36,13 @@ const PLAIN_ATTRIBUTES: u64 = sys::ATTR_NO_SUID | sys::ATTR_NO_DEV;
 /// Most bytes in `/run`.
 const RUN_BYTES: u64 = 16 << 20;
 
-/// Mounts everything but `/proc`. Returns the root's path, in the caller's mount namespace, which
-/// must be private.
-pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathBuf, Failure> {
+/// Mounts everything but `/proc`, of the dyno's cgroup after `await_cgroup`. Returns the root's path,
+/// in the caller's mount namespace, which must be private.
+pub(crate) fn prepare(
+    request: &StartRequest,
+    trace: &mut Trace,
+    await_cgroup: impl FnOnce() -> Result<(), Failure>,
+) -> Result<PathBuf, Failure> {
     let scratch = request.directory.join(files::MOUNTS);
     let assembly = Assembly {
         directory: &request.directory,
@@ -68,6 +72,8 @@ pub(crate) fn prepare(request: &StartRequest, trace: &mut Trace) -> Result<PathB
     trace.mark(Step::App);
     assembly.mount_system(root, owners).at(Step::SystemMounts)?;
     trace.mark(Step::SystemMounts);
+    await_cgroup()?;
+    trace.mark(Step::Cgroup);
     for bind in &root.binds {
         assembly.bind(bind, owners).at(Step::Binds)?;
     }

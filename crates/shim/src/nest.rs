@@ -6,7 +6,8 @@
 //! nothing of any dyno, and ends with its server. Shims do not. Read [`keep`] first.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
@@ -26,6 +27,9 @@ use crate::{
 /// What shims are called.
 const SHIM_NAME: &str = "landfall-shim";
 
+/// The longest that the next child waits to be made, milliseconds: two starts at once are as good as
+/// one after the other, but one may hang.
+const START_MS: i64 = 10;
 /// How often it is looked whether the last child is gone, and the pause between.
 const END_LOOKS: usize = 100;
 const END_PAUSE_MS: i64 = 1;
@@ -62,7 +66,18 @@ fn watch() -> io::Result<()> {
         if !await_input(taken.as_fd())? {
             return end_after(child);
         }
+        await_start(taken.as_fd())?;
     }
+}
+
+/// Leaves the processor to a start until that is over, or takes its time.
+fn await_start(taken: BorrowedFd<'_>) -> io::Result<()> {
+    let mut watched = [Watched {
+        descriptor: taken,
+        wanted: 0,
+        found: 0,
+    }];
+    sys::poll(&mut watched, Some(START_MS))
 }
 
 /// Lets the child, which ends as well, go first: whoever waits for this process wants both gone. One
@@ -89,8 +104,11 @@ fn wait_for_dyno(taker: OwnedFd) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     };
-    drop(taker);
     let trace = Trace::begin();
+    // Where it stays open until the start is over, see [`sys::silence`].
+    File::from(taker.try_clone()?).write_all(&[1])?;
+    sys::copy_onto(taker.as_fd(), 2)?;
+    drop(taker);
     for number in [0, 1] {
         sys::copy_onto(connection.as_fd(), number)?;
     }

@@ -1,9 +1,15 @@
 //! How a dyno is asked for: one request on the shim's standard input, one answer on its output.
 //!
-//! The request holds config vars, so it never touches a disk. Its shape is one version byte and
-//! then JSON until end of file; the answer is one line of JSON.
+//! The request holds config vars, so it never touches a disk. Its shape is one version byte, a length
+//! and as much JSON. The shim begins, but waits for [`GO_ON`] before it needs the dyno's cgroup, which
+//! may be made meanwhile; end of file instead means that there will be none. The answer is one line
+//! of JSON.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +21,11 @@ use crate::VERSION;
 pub const NEST: &str = "nest";
 /// What such a process is called (`/proc/<pid>/comm`) until it is a shim.
 pub const NEST_NAME: &str = "landfall-nest";
+
+/// Follows the request as soon as the dyno's cgroup is there.
+pub const GO_ON: u8 = b'g';
+/// The most bytes of JSON in a request.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Everything the shim must know to start one dyno.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -334,22 +345,36 @@ impl Step {
 }
 
 impl StartRequest {
-    /// As it goes over the pipe.
+    /// As it goes over the connection.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is too long.
     pub fn encode(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![VERSION, 0, 0, 0, 0];
         serde_json::to_writer(&mut bytes, self)?;
+        let (head, json) = bytes.split_at_mut(1 + size_of::<u32>());
+        let length = u32::try_from(json.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        head[1..].copy_from_slice(&length.to_le_bytes());
         Ok(bytes)
     }
 
-    /// The request in `bytes`.
+    /// Reads one, and nothing of what follows.
     ///
     /// # Errors
     /// `InvalidData` for another version or a malformed request.
-    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
-        match bytes.split_first() {
-            Some((&VERSION, json)) => Ok(serde_json::from_slice(json)?),
-            _ => Err(io::ErrorKind::InvalidData.into()),
+    pub fn read(mut input: impl Read) -> io::Result<Self> {
+        let mut head = [0; 1 + size_of::<u32>()];
+        input.read_exact(&mut head)?;
+        let [VERSION, length @ ..] = head else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let length = u32::from_le_bytes(length) as usize;
+        if length > MAX_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
         }
+        let mut json = vec![0; length];
+        input.read_exact(&mut json)?;
+        Ok(serde_json::from_slice(&json)?)
     }
 }
 

@@ -276,7 +276,7 @@ async fn a_start_is_traced_from_the_network_to_the_command() {
     let trace = platform.engine.inspect(id).await.unwrap().start_trace;
     let names: Vec<&str> = trace.iter().map(|phase| phase.name.as_str()).collect();
     assert!(
-        names.starts_with(&["take a network", "make its cgroup", "run the shim"])
+        names.starts_with(&["take a network", "make its directory", "run the shim"])
             && names.contains(&"mount the stack")
             && names.ends_with(&["install the system call filter", "run its command"]),
         "{trace:?}"

@@ -63,7 +63,9 @@ impl Supervisor {
             }
             mounts::clear_writable(&self.request, self.restarts);
             self.memory.begin();
-            if let Ok(launched) = launch(&self.request, self.restarts + 1, Trace::begin()) {
+            if let Ok(launched) =
+                launch(&self.request, self.restarts + 1, Trace::begin(), || Ok(()))
+            {
                 self.restarts += 1;
                 let restart = Restart {
                     number: self.restarts,
