@@ -139,7 +139,6 @@ impl HandedIn {
         let hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{address} {name}\n");
         let mut files = BTreeMap::from([
             ("hosts".to_owned(), hosts),
-            ("hostname".to_owned(), format!("{name}\n")),
             ("resolv.conf".to_owned(), self.resolv_conf.clone()),
         ]);
         for (file, line) in [("passwd", DYNO_ACCOUNT), ("group", DYNO_GROUP)] {

@@ -43,7 +43,7 @@ pub(crate) fn request(
     spec: DynoSpec,
     around: Surroundings<'_>,
 ) -> serde_json::Result<StartRequest> {
-    let notes = serde_json::to_value(notes(&spec, around.network, around.phases))?;
+    let notes = serde_json::to_string(&notes(&spec, around.network, around.phases))?;
     let rank = match spec.kind {
         DynoKind::Build => Rank {
             nice: BUILD_NICE,

@@ -268,7 +268,7 @@ fn state(request: &StartRequest, process: i32, started_at_micros: i64) -> State 
         started_at_micros,
         cgroup: request.cgroup.clone(),
         capture_work: mounts::capture_work(request),
-        notes: request.notes.clone(),
+        notes: serde_json::from_str(&request.notes).unwrap_or_default(),
         restarts: 0,
         trace: Vec::new(),
     }

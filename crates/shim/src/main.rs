@@ -58,7 +58,7 @@ fn main() -> ExitCode {
             let directories: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
             send(&tries::run(&directories))
         }
-        Some(argument) if argument == NEST => nest::keep(),
+        Some(argument) if argument == NEST => nest::keep(arguments.next().is_some()),
         _ => keep_dyno(trace, Birth::Own),
     };
     match done {

@@ -10,7 +10,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::fs::{PermissionsExt, chown, symlink},
+        unix::fs::{PermissionsExt, chown, lchown, symlink},
     },
     path::{Component, Path, PathBuf},
 };
@@ -244,6 +244,10 @@ impl Assembly<'_> {
             fs::write(&path, content)?;
             chown(&path, Some(base), Some(base))?;
         }
+        // A file of its own would be a page of memory.
+        let hostname = etc.join("hostname");
+        symlink("/proc/sys/kernel/hostname", &hostname)?;
+        lchown(&hostname, Some(base), Some(base))?;
         let flags = PLAIN | libc::MS_RDONLY;
         sys::mount(
             "overlay",

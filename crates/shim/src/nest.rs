@@ -6,6 +6,7 @@
 //! nothing of any dyno, and ends with its server. Shims do not. Read [`keep`] first.
 
 use std::{
+    ffi::{CStr, CString},
     fs::File,
     io::{self, Write},
     os::{
@@ -14,7 +15,7 @@ use std::{
     },
 };
 
-use shim::start::NEST_NAME;
+use shim::start::{NEST, NEST_NAME};
 
 use crate::{
     Birth,
@@ -34,9 +35,28 @@ const START_MS: i64 = 10;
 const END_LOOKS: usize = 100;
 const END_PAUSE_MS: i64 = 1;
 
+/// Has the C library's allocator keep no freed memory at hand, which would lie about in every shim's
+/// heap for good.
+const TUNABLES: &CStr = c"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0";
+
+/// Tells a nest that its heap is where it should be, as well as may be.
+const IN_ORDER: &str = "in-order";
+
 /// Becomes a shim for each connection, until the server has gone.
-pub(crate) fn keep() -> io::Result<()> {
+pub(crate) fn keep(is_in_order: bool) -> io::Result<()> {
     sys::close_from(3, false)?;
+    if !is_in_order && sys::place_in_order(true).is_ok() {
+        let arguments = [NEST_NAME, NEST, IN_ORDER].map(CString::new);
+        let arguments: Result<Vec<CString>, _> = arguments.into_iter().collect();
+        // Only a program that is run anew has its heap elsewhere. One that cannot be goes on like this.
+        drop(sys::execute(
+            c"/proc/self/exe",
+            &arguments?,
+            &[TUNABLES.into()],
+        ));
+    }
+    // What dynos run lies anywhere, which makes it harder to attack.
+    sys::place_in_order(false)?;
     sys::process_option(libc::PR_SET_DUMPABLE, 0)?;
     sys::set_name(NEST_NAME)?;
     leave_session()?;

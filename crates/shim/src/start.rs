@@ -69,8 +69,9 @@ pub struct StartRequest {
     /// The seccomp filter: classic BPF instructions, each packed as
     /// `code << 48 | jt << 40 | jf << 32 | k`.
     pub seccomp: Vec<u64>,
-    /// The caller's notes, copied into [`crate::files::State`].
-    pub notes: serde_json::Value,
+    /// The caller's notes, copied into [`crate::files::State`]: JSON as text, which is the least that
+    /// can be kept of it for all of a dyno's life.
+    pub notes: String,
 }
 
 /// User and group ids. Inside, ids 0 to `count - 2` and 65534 exist; the program runs as 1000.

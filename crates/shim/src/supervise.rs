@@ -122,6 +122,9 @@ impl Supervisor {
     pub(crate) fn run(mut self) -> io::Result<()> {
         loop {
             mounts::clean_marks(&self.request);
+            // A copy lies close together, where what the start needed has left room.
+            let packed = self.request.clone();
+            self.request = packed;
             sys::give_back();
             while !self.step(None)? {}
             let Some(mut program) = self.program.take() else {

@@ -41,6 +41,10 @@ unsafe impl Sync for Stack {}
 static STACK: Stack = Stack(UnsafeCell::new([0; PAGE]));
 
 unsafe extern "C" {
+    // Where the program file's data begins that may be written to, behind what is only written to
+    // while a program is loaded.
+    #[link_name = "__data_start"]
+    static DATA_BEGIN: u8;
     // The end of the program file's mappings, as every linker tells it.
     #[link_name = "_end"]
     static PROGRAM_END: u8;
@@ -96,19 +100,12 @@ extern "C" fn reap(program: i32, status: RawFd) -> ! {
     let rest = (MEMORY_END - end).cast_signed() as i64;
     // SAFETY: nothing in there is used from here on. What stays mapped does no harm.
     unsafe { call(libc::SYS_munmap, [end.cast_signed() as i64, rest, 0, 0]) };
-    // What a nest has moved its stack to is in the middle of what stays.
-    let low = super::low::stack();
-    let (begin, bytes) = (
-        low.start.cast_signed() as i64,
-        low.len().cast_signed() as i64,
-    );
-    // SAFETY: it is no longer this process's stack.
-    unsafe {
-        call(
-            libc::SYS_madvise,
-            [begin, bytes, libc::MADV_DONTNEED.into(), 0],
-        )
-    };
+    // Of the data nothing is used any more but the stack in the middle of it; even that of a nest,
+    // which is there, too.
+    let begin = (&raw const DATA_BEGIN).addr() / PAGE * PAGE;
+    let stack = STACK.0.get().addr();
+    give_up(begin, stack);
+    give_up(stack + PAGE, end);
     loop {
         match next_signal() {
             SIGCHLD => reap_all(program, status),
@@ -121,6 +118,14 @@ extern "C" fn reap(program: i32, status: RawFd) -> ! {
             _ => exit(FAILED),
         }
     }
+}
+
+/// Has data be as if it had just been loaded, and take no memory.
+fn give_up(begin: usize, end: usize) {
+    let (address, bytes) = (begin.cast_signed(), end.wrapping_sub(begin).cast_signed());
+    let arguments = [address as i64, bytes as i64, libc::MADV_DONTNEED.into(), 0];
+    // SAFETY: nothing in there is used any more.
+    unsafe { call(libc::SYS_madvise, arguments) };
 }
 
 fn next_signal() -> i64 {
