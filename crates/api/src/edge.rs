@@ -51,6 +51,9 @@ pub struct Edge {
     /// Whether responses are compressed on their way to clients that take that.
     #[serde(skip_serializing_if = "is_default")]
     pub compress: bool,
+    /// Files of the slug that the router serves itself; the longest prefix that fits decides.
+    #[serde(rename = "static", skip_serializing_if = "Vec::is_empty")]
+    pub static_files: Vec<StaticFiles>,
 }
 
 /// How a dyno is chosen among those that are healthy.
@@ -140,6 +143,38 @@ pub struct PathRoute {
     /// Whether that app sees the path without the prefix.
     #[serde(default)]
     pub strip: bool,
+}
+
+/// Files of the slug that the router serves itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticFiles {
+    /// As in [`PathTimeouts::prefix`].
+    pub prefix: String,
+    /// The folder of the slug in which they are: `public`, `app/dist`.
+    pub folder: String,
+    /// Seconds for which a client may use a file without asking; 0 if left out: it asks each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u32>,
+    /// Which files never change under their name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub immutable: Immutable,
+    /// The file of the folder that answers for pages that are not there, without asking a dyno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+}
+
+/// Files that clients need never ask for again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Immutable {
+    /// Those whose name holds a hash, as build tools make them.
+    #[default]
+    Hashed,
+    /// Every file.
+    All,
+    /// No file.
+    None,
 }
 
 /// Requests that are sent elsewhere.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use api::{
-    edge::{BasicAuth, Edge, EdgeUser, HeaderRule, RateLimit, Redirect},
+    edge::{BasicAuth, Edge, EdgeUser, HeaderRule, RateLimit, Redirect, StaticFiles},
     ids::AppId,
 };
 use rand::{Rng, distr::Alphanumeric};
@@ -116,6 +116,7 @@ fn check(edge: &Edge) -> Result<()> {
         ("deny", edge.deny.len()),
         ("paths", edge.paths.len()),
         ("redirects", edge.redirects.len()),
+        ("static", edge.static_files.len()),
         ("request_headers", edge.request_headers.len()),
         ("response_headers", edge.response_headers.len()),
     ];
@@ -143,6 +144,7 @@ fn check(edge: &Edge) -> Result<()> {
         check_path("paths: prefix", &path.prefix)?;
     }
     edge.redirects.iter().try_for_each(check_redirect)?;
+    edge.static_files.iter().try_for_each(check_static)?;
     let rates = edge.rate_limits;
     let rates = [
         ("rate_limits: per_client", rates.per_client),
@@ -165,6 +167,29 @@ fn check_path(name: &str, path: &str) -> Result<()> {
     if !path.starts_with('/') || !path.bytes().all(is_plain) || path.len() > TEXT_BYTES {
         let why = format!("{path:?} is not a path: it begins with / and has no ? or space");
         return Err(wrong(name, &why));
+    }
+    Ok(())
+}
+
+fn check_static(files: &StaticFiles) -> Result<()> {
+    check_path("static: prefix", &files.prefix)?;
+    let is_plain = |path: &str| {
+        let is_name =
+            |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['\\', '\0']);
+        path.len() <= TEXT_BYTES && path.split('/').all(is_name)
+    };
+    if !is_plain(files.folder.trim_matches('/')) {
+        let why = format!(
+            "{:?} is not a folder of the slug: give its path, without hidden folders; the slug itself is not one",
+            files.folder
+        );
+        return Err(wrong("static: folder", &why));
+    }
+    if let Some(fallback) = &files.fallback
+        && !is_plain(fallback.trim_start_matches('/'))
+    {
+        let why = format!("{fallback:?} is not a file in {}", files.folder);
+        return Err(wrong("static: fallback", &why));
     }
     Ok(())
 }
@@ -336,6 +361,22 @@ mod tests {
             (
                 json!({"rate_limits": {"per_app": {"per_minute": 0}}}),
                 "rate_limits: per_app: per_minute and burst",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "/"}]}),
+                "static: folder: \"/\" is not a folder of the slug",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "public/../.git"}]}),
+                "static: folder: \"public/../.git\" is not",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "a", "fallback": "../b"}]}),
+                "static: fallback: \"../b\" is not a file in a",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "a", "immutable": "some"}]}),
+                "These are no edge settings: unknown variant `some`",
             ),
             (
                 json!({"redirects": [{"path": "/a", "to": "//evil.example"}]}),

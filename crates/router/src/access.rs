@@ -104,7 +104,8 @@ impl Line<'_> {
         put(out, &[" status="]);
         write_number(u64::from(self.status), out);
         put(out, &[" bytes="]);
-        if self.service.is_some() {
+        // Without a dyno, only a file of the slug has any.
+        if self.service.is_some() || self.bytes > 0 {
             write_number(self.bytes, out);
         }
         put(

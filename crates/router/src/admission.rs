@@ -11,6 +11,7 @@ use crate::{
     codes::Code,
     config::Timeouts,
     edge::{self, Affinity, Asked, Rules, Verdict},
+    files::Files,
     lane::Lane,
     pages::Page,
     proxy::Peer,
@@ -43,6 +44,8 @@ pub(crate) struct Extras {
     has_affinity: bool,
     /// What the client's cookie says.
     pub(crate) affinity: Option<Affinity>,
+    /// Files that may answer in the place of a dyno.
+    pub(crate) files: Option<Arc<Files>>,
 }
 
 /// Why a request does not go on to an app.
@@ -161,6 +164,9 @@ impl Extras {
             }
             Verdict::Answer(refused) => return Err(refused),
         }
+        if extras.host.is_none() && matches!(arrival.described.method, "GET" | "HEAD") {
+            extras.files = app.files().filter(|files| files.covers(path)).cloned();
+        }
         extras.limits = rules.limits(path);
         match (rules.max_body_bytes, arrival.body) {
             (Some(most), Announced::Bytes(bytes)) if bytes > most => Err(edge::Refused::Body),
@@ -171,7 +177,7 @@ impl Extras {
 
     /// Whether the app asks for what goes beyond carrying bytes.
     pub(crate) fn asks_much(&self, is_upgrade: bool) -> bool {
-        !is_upgrade && self.compresses()
+        !is_upgrade && (self.compresses() || self.files.is_some())
     }
 
     /// Whether responses are compressed.

@@ -15,7 +15,7 @@ use http::{
 };
 
 pub(crate) use self::{
-    accepted::{Coding, best},
+    accepted::{Coding, ranked},
     encoder::{Encoder, Seats},
 };
 
@@ -43,7 +43,7 @@ pub(crate) fn choose(
         return None;
     }
     let accepted = request.get_all(ACCEPT_ENCODING).iter();
-    let coding = best(accepted.filter_map(|value| value.to_str().ok()))?;
+    let coding = *ranked(accepted.filter_map(|value| value.to_str().ok())).first()?;
     let headers = &mut response.headers;
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     headers.remove(CONTENT_LENGTH);
@@ -133,7 +133,7 @@ fn weak(tag: &HeaderValue) -> Option<HeaderValue> {
 }
 
 /// A client that asked by a tag that we had made weak learns that this one still holds.
-fn tell_unchanged(request: &HeaderMap, headers: &mut HeaderMap) {
+pub(crate) fn tell_unchanged(request: &HeaderMap, headers: &mut HeaderMap) {
     let Some(weak) = headers.get(ETAG).and_then(weak) else {
         return;
     };

@@ -43,6 +43,9 @@ pub struct RouterConfig {
     pub routes: PathBuf,
     /// The directory of the access lines' spool.
     pub spool: PathBuf,
+    /// The directory of the layers of slugs, of which static files are served; nothing is written
+    /// there.
+    pub layers: PathBuf,
     /// The certificate chain shown to TLS clients, PEM.
     pub certificate: PathBuf,
     /// Its private key, PEM.
@@ -75,6 +78,7 @@ impl RouterConfig {
             socket: data.join("run/router.sock"),
             routes: data.join("router/routes.json"),
             spool: data.join("router/spool"),
+            layers: data.join("layers"),
             certificate: data.join("ca/server.pem"),
             key: data.join("ca/server.key"),
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),

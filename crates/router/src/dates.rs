@@ -27,6 +27,11 @@ impl Dates {
     }
 }
 
+/// The same of any second of the Unix epoch.
+pub(crate) fn shown(seconds: i64) -> String {
+    String::from_utf8_lossy(&text(seconds)).into_owned()
+}
+
 /// RFC 9110 §5.6.7, of a second of the Unix epoch.
 fn text(seconds: i64) -> DateText {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

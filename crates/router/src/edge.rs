@@ -24,10 +24,10 @@ use http::{
 pub(crate) use self::{
     affinity::Affinity,
     headers::{HeaderChanges, changed_head},
+    paths::Prefixes,
 };
 use self::{
     passwords::Passwords,
-    paths::Prefixes,
     rates::{AppRate, ClientRates},
     redirects::Redirects,
 };

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
 };
@@ -46,6 +47,8 @@ pub(crate) struct Lane {
     pub(crate) https_port: u16,
     pub(crate) dates: Dates,
     pub(crate) seats: Seats,
+    /// Where the layers of slugs lie.
+    pub(crate) layers: PathBuf,
     is_stopping: Cell<bool>,
     /// Another router has taken over: idle connections may bring one more request.
     is_leaving: Cell<bool>,
@@ -74,6 +77,7 @@ impl Lane {
             timers: Timers::new(),
             dates: Dates::default(),
             seats: Seats::default(),
+            layers: config.layers.clone(),
             is_stopping: Cell::new(false),
             is_leaving: Cell::new(false),
             follows_stop: Cell::new(false),

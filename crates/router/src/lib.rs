@@ -18,6 +18,7 @@ mod edge;
 mod error;
 mod exchange;
 pub mod feed;
+mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

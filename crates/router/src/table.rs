@@ -50,6 +50,7 @@ pub(crate) use self::{
 use crate::{
     certificates::{Certificates, Shown},
     edge::Rules,
+    files::Files,
     wire::{AppRoutes, AppState, Entry, EntryKey},
 };
 
@@ -270,6 +271,7 @@ impl Routes {
             activity,
             secure: Secure::new(&routes.tls),
             rules,
+            files: Files::build(&extras),
             pages: (!extras.pages.is_empty()).then(|| Arc::new(extras.pages)),
             has_affinity,
             fingerprint,

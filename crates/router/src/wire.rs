@@ -89,6 +89,10 @@ pub struct AppExtras {
     /// Paths that another app of the table answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathRoute>,
+    /// Names of the layers of the release that answers, the lowest first; told of an app whose
+    /// static files the router serves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
 }
 
 impl AppExtras {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use api::ids::{AppId, DynoId};
+use api::ids::{AppId, DynoId, ReleaseId};
 use router::wire::{AppExtras, AppRoutes, AppState as Answer, AppTls, Backend, SleepTicket};
 
 use super::{AppState, DynoView, Stage};
@@ -89,6 +89,13 @@ pub(super) fn answering(app: &AppState) -> Vec<&DynoView> {
     answering
 }
 
+/// The release whose web dynos answer, which is not the current one until its dynos do; without any,
+/// the one that would. Its files are shown.
+pub fn answering_release(app: &AppState) -> Option<ReleaseId> {
+    let answering = answering(app).into_iter().map(|dyno| dyno.release).max();
+    answering.or(app.current.as_ref().map(|release| release.id))
+}
+
 fn answer(inputs: &RouteInputs, app: &AppState, has_backends: bool) -> Answer {
     if inputs.is_in_maintenance {
         return Answer::Maintenance;
@@ -132,7 +139,7 @@ fn answer(inputs: &RouteInputs, app: &AppState, has_backends: bool) -> Answer {
 mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
-    use api::{clock::Time, ids::ReleaseId, names::ProcessType};
+    use api::{clock::Time, names::ProcessType};
 
     use super::*;
     use crate::plan::{FormationView, ReleaseView, sleep::SleepView};
@@ -221,6 +228,25 @@ mod tests {
             Answer::Serving,
             &[leaving.id],
         );
+    }
+
+    #[test]
+    fn files_are_of_the_release_that_answers() {
+        let (old, new) = (release(true), release(true));
+        let (leaving, serving) = (dyno(&old, Stage::Up), dyno(&new, Stage::Up));
+        let booting = dyno(&new, Stage::Starting);
+        let check = |dynos: &[&DynoView], expected: &ReleaseView| {
+            let app = app(
+                Some(&new),
+                dynos.iter().map(|dyno| (*dyno).clone()).collect(),
+            );
+            assert_eq!(answering_release(&app), Some(expected.id));
+        };
+        check(&[&leaving, &booting], &old);
+        check(&[&leaving, &serving], &new);
+        check(&[&booting], &new);
+        check(&[], &new);
+        assert_eq!(answering_release(&app(None, vec![])), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
     error::Result,
     plan::{
         AppState, Stage,
-        routes::{RouteInputs, routes},
+        routes::{RouteInputs, answering_release, routes},
     },
 };
 
@@ -218,9 +218,25 @@ async fn extras(
             .any(|row| row.name == SESSION_AFFINITY && row.enabled),
         pages: platform.page_urls(app.id, release).await?,
         paths: platform.path_routes(&edge),
+        layers: if edge.static_files.is_empty() {
+            Vec::new()
+        } else {
+            layers(platform, app, state).await?
+        },
         edge,
     };
     Ok(extras.or_none())
+}
+
+/// The layers of the slug whose files are shown.
+async fn layers(platform: &Platform, app: &App, state: &AppState) -> Result<Vec<String>> {
+    let Some(release) = answering_release(state) else {
+        return Ok(Vec::new());
+    };
+    match platform.store.release(app.id, release).await?.slug {
+        Some(slug) => Ok(platform.store.slug(slug).await?.layers),
+        None => Ok(Vec::new()),
+    }
 }
 
 async fn addresses(platform: &Platform, state: &AppState) -> Result<HashMap<DynoId, SocketAddr>> {

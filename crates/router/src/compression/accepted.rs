@@ -27,10 +27,10 @@ impl Coding {
     }
 }
 
-/// The coding that the client likes best of ours; `None` if it would rather have none.
-pub(crate) fn best<'a>(values: impl Iterator<Item = &'a str>) -> Option<Coding> {
+/// Those of our codings that the client would rather have than none, the one it likes best first.
+pub(crate) fn ranked<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Coding> {
     let mut weights = [None; CODINGS.len()];
-    let (mut rest, mut identity) = (0, None);
+    let (mut rest, mut identity) = (0, 0);
     for member in values.flat_map(|value| value.split(',')) {
         let mut parts = member.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
@@ -38,7 +38,7 @@ pub(crate) fn best<'a>(values: impl Iterator<Item = &'a str>) -> Option<Coding> 
         if name == "*" {
             rest = weight;
         } else if name.eq_ignore_ascii_case("identity") {
-            identity = Some(weight);
+            identity = weight;
         }
         for (coding, slot) in CODINGS.iter().zip(&mut weights) {
             if coding.is(name) {
@@ -48,11 +48,12 @@ pub(crate) fn best<'a>(values: impl Iterator<Item = &'a str>) -> Option<Coding> 
     }
     let weighed = CODINGS.into_iter().zip(weights);
     let weighed = weighed.map(|(coding, weight)| (coding, weight.unwrap_or(rest)));
-    // Of several that weigh the same the first is taken.
-    let heaviest = weighed.rev().max_by_key(|(_, weight)| *weight);
-    let (coding, _) =
-        heaviest.filter(|(_, weight)| *weight > 0 && *weight >= identity.unwrap_or(0))?;
-    Some(coding)
+    let mut ranked: Vec<_> = weighed
+        .filter(|(_, weight)| *weight > 0 && *weight >= identity)
+        .collect();
+    // Those that weigh the same stay in our order.
+    ranked.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    ranked.into_iter().map(|(coding, _)| coding).collect()
 }
 
 /// Thousandths, of `q=0.5`; what is malformed weighs nothing.
@@ -95,7 +96,11 @@ mod tests {
             (&[""], None),
             (&[], None),
         ] {
-            assert_eq!(best(values.iter().copied()), expected, "{values:?}");
+            assert_eq!(
+                ranked(values.iter().copied()).first().copied(),
+                expected,
+                "{values:?}"
+            );
         }
     }
 }

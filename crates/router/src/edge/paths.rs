@@ -2,10 +2,10 @@
 
 /// Values by prefix.
 #[derive(Debug)]
-pub(super) struct Prefixes<T>(Vec<(String, T)>);
+pub(crate) struct Prefixes<T>(Vec<(String, T)>);
 
 impl<T> Prefixes<T> {
-    pub(super) fn new(values: impl IntoIterator<Item = (String, T)>) -> Self {
+    pub(crate) fn new(values: impl IntoIterator<Item = (String, T)>) -> Self {
         let mut values: Vec<_> = values
             .into_iter()
             .map(|(prefix, value)| (prefix.trim_end_matches('/').to_owned(), value))
@@ -15,7 +15,7 @@ impl<T> Prefixes<T> {
     }
 
     /// The value of the longest prefix that fits.
-    pub(super) fn find(&self, path: &str) -> Option<&T> {
+    pub(crate) fn find(&self, path: &str) -> Option<&T> {
         self.0
             .iter()
             .find(|(prefix, _)| is_below(path, prefix))

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{head::Head, packing::Packing, upload::RequestSource, upstream::Connection};
-use crate::{codes::Code, exchange::Exchange, table::Lease};
+use crate::{codes::Code, exchange::Exchange, files::FileBody, table::Lease};
 
 /// What a client gets.
 pub(crate) enum ReplyBody {
@@ -25,6 +25,8 @@ pub(crate) enum ReplyBody {
     Page(Full<Bytes>),
     /// A dyno's response.
     Relay(Box<Relay>),
+    /// A file of the slug.
+    File(Box<FileBody>),
 }
 
 /// A dyno's response on its way through.
@@ -60,6 +62,9 @@ pub(crate) enum ReplyError {
     /// H99
     #[error("the response could not be compressed")]
     Packing(#[source] io::Error),
+    /// H99
+    #[error("a static file could not be read")]
+    File(#[source] io::Error),
 }
 
 impl Relay {
@@ -243,6 +248,7 @@ impl ReplyBody {
         match self {
             Self::Page(_) => {}
             Self::Relay(relay) => relay.fail(code),
+            Self::File(file) => file.fail(code),
         }
     }
 }
@@ -260,6 +266,7 @@ impl Body for ReplyBody {
                 .poll_frame(context)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
             Self::Relay(relay) => Pin::new(&mut **relay).poll_frame(context),
+            Self::File(file) => Pin::new(&mut **file).poll_frame(context),
         }
     }
 
@@ -267,6 +274,7 @@ impl Body for ReplyBody {
         match self {
             Self::Page(page) => page.is_end_stream(),
             Self::Relay(relay) => relay.is_end_stream(),
+            Self::File(file) => file.is_end_stream(),
         }
     }
 
@@ -274,6 +282,7 @@ impl Body for ReplyBody {
         match self {
             Self::Page(page) => page.size_hint(),
             Self::Relay(relay) => relay.size_hint(),
+            Self::File(file) => file.size_hint(),
         }
     }
 }

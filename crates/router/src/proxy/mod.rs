@@ -27,11 +27,11 @@ use hyper::{
 use self::{
     attempt::{Answer, Attempt},
     body::{Relay, Underway},
-    packing::Packing,
 };
 pub(crate) use self::{
-    body::ReplyBody,
+    body::{ReplyBody, ReplyError},
     head::{ClientIdentity, Head, Peer, Refusal},
+    packing::Packing,
     upload::{RequestSource, Spoilt, Upload},
     upstream::Connection,
 };
@@ -40,6 +40,7 @@ use crate::{
     codes::Code,
     compression,
     exchange::{BAD_CHUNK, Exchange, UNKNOWN_EXPECTATION},
+    files,
     lane::Lane,
     metrics::Unrouted,
     pages::{self, Denied, Page},
@@ -81,8 +82,9 @@ pub(crate) async fn carry(
 ) -> Response<ReplyBody> {
     let extras = admitted.extras.map(Rc::from);
     let mut exchange = Exchange::new(Rc::clone(&lane), admitted.app, Rc::clone(&head));
-    let mut response = match forward(extras.as_ref(), &head, &source, &mut exchange).await {
-        Ok(answer) => relay(answer, source, exchange, extras),
+    let mut response = match answer_of(extras.as_ref(), &head, &source, &mut exchange).await {
+        Ok(Found::File(hit, extras)) => files::respond(hit, &extras, exchange),
+        Ok(Found::Dyno(answer)) => relay(answer, source, exchange, extras),
         Err(code) => {
             let accept = pages::Accept::of(&head.headers);
             let (page, url) = match source.spoilt() {
@@ -178,6 +180,29 @@ fn refuse(
     exchange.responding(response.status().as_u16());
     exchange.finish();
     response
+}
+
+/// Who answers.
+enum Found {
+    File(files::Hit, Rc<Extras>),
+    Dyno(Answer),
+}
+
+async fn answer_of(
+    extras: Option<&Rc<Extras>>,
+    head: &Rc<Head>,
+    source: &Rc<RequestSource>,
+    exchange: &mut Exchange<Rc<Head>>,
+) -> Result<Found, Code> {
+    if let Some(extras) = extras
+        && let Some(files) = &extras.files
+        && let Some(hit) = files.find(&exchange.lane().layers, head).await
+    {
+        return Ok(Found::File(hit, Rc::clone(extras)));
+    }
+    forward(extras, head, source, exchange)
+        .await
+        .map(Found::Dyno)
 }
 
 async fn forward(

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     edge::{Affinity, Rules},
+    files::Files,
     wire::{AppState, PageUrls},
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(super) fingerprint: u64,
     /// What it asks for beyond routing.
     pub(crate) rules: Option<Arc<Rules>>,
+    /// The files that are served without a dyno, if there are any.
+    pub(crate) files: Option<Arc<Files>>,
     /// Its own pages in the place of ours, if it has any.
     pub(crate) pages: Option<Arc<PageUrls>>,
     /// Whether a client comes to the same dyno again.
@@ -124,6 +127,12 @@ impl App {
     /// Whether it asks for nothing beyond routing.
     pub(crate) fn is_plain(&self) -> bool {
         self.rules.is_none() && self.pages.is_none() && !self.has_affinity
+    }
+
+    /// The files that may answer requests now: not during maintenance.
+    pub(crate) fn files(&self) -> Option<&Arc<Files>> {
+        let is_shown = !matches!(self.state, AppState::Maintenance | AppState::Blank);
+        self.files.as_ref().filter(|_| is_shown)
     }
 
     /// Whether it names any backend at all.

@@ -14,6 +14,7 @@ mod https;
 mod metrics;
 mod repeating;
 mod sleep;
+mod static_files;
 mod strictness;
 mod support;
 mod switching;
