@@ -54,6 +54,20 @@ pub struct Edge {
     /// Files of the slug that the router serves itself; the longest prefix that fits decides.
     #[serde(rename = "static", skip_serializing_if = "Vec::is_empty")]
     pub static_files: Vec<StaticFiles>,
+    /// What web dynos speak.
+    #[serde(skip_serializing_if = "is_default")]
+    pub dyno_protocol: DynoProtocol,
+}
+
+/// What web dynos speak on `$PORT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynoProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte: what gRPC needs.
+    H2c,
 }
 
 /// How a dyno is chosen among those that are healthy.

@@ -338,9 +338,38 @@ mod tests {
         );
     }
 
+    fn check_refused(cases: &[(Value, &str)]) {
+        for (settings, expected) in cases {
+            let error = update(&Edge::default(), settings.clone()).unwrap_err();
+            assert!(error.starts_with(expected), "{settings}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_are_below_a_folder_of_the_slug() {
+        check_refused(&[
+            (
+                json!({"static": [{"prefix": "/", "folder": "/"}]}),
+                "static: folder: \"/\" is not a folder of the slug",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "public/../.git"}]}),
+                "static: folder: \"public/../.git\" is not",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "a", "fallback": "../b"}]}),
+                "static: fallback: \"../b\" is not a file in a",
+            ),
+            (
+                json!({"static": [{"prefix": "/", "folder": "a", "immutable": "some"}]}),
+                "These are no edge settings: unknown variant `some`",
+            ),
+        ]);
+    }
+
     #[test]
     fn what_is_wrong_is_named() {
-        for (settings, expected) in [
+        check_refused(&[
             (
                 json!({"denied": []}),
                 "These are no edge settings: unknown field `denied`",
@@ -361,22 +390,6 @@ mod tests {
             (
                 json!({"rate_limits": {"per_app": {"per_minute": 0}}}),
                 "rate_limits: per_app: per_minute and burst",
-            ),
-            (
-                json!({"static": [{"prefix": "/", "folder": "/"}]}),
-                "static: folder: \"/\" is not a folder of the slug",
-            ),
-            (
-                json!({"static": [{"prefix": "/", "folder": "public/../.git"}]}),
-                "static: folder: \"public/../.git\" is not",
-            ),
-            (
-                json!({"static": [{"prefix": "/", "folder": "a", "fallback": "../b"}]}),
-                "static: fallback: \"../b\" is not a file in a",
-            ),
-            (
-                json!({"static": [{"prefix": "/", "folder": "a", "immutable": "some"}]}),
-                "These are no edge settings: unknown variant `some`",
             ),
             (
                 json!({"redirects": [{"path": "/a", "to": "//evil.example"}]}),
@@ -414,10 +427,7 @@ mod tests {
                 json!({"basic_auth": {"users": [{"name": "a", "password_hash": "x$y"}]}}),
                 "basic_auth: a has no password.",
             ),
-        ] {
-            let error = update(&Edge::default(), settings.clone()).unwrap_err();
-            assert!(error.starts_with(expected), "{settings}: {error}");
-        }
+        ]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Extras {
     pub(crate) affinity: Option<Affinity>,
     /// Files that may answer in the place of a dyno.
     pub(crate) files: Option<Arc<Files>>,
+    /// Whether the dynos that answer speak HTTP/2.
+    pub(crate) speaks_h2c: bool,
 }
 
 /// Why a request does not go on to an app.
@@ -118,7 +120,10 @@ where
         Extras::judge(app, arrival, now_ms).map_err(|refused| Refused::Edge(app.id, refused))?;
     let other = extras.host.as_deref().map(|host| table.find(host));
     match other {
-        Some(Some(other)) => admitted.app = other.id,
+        Some(Some(other)) => {
+            admitted.app = other.id;
+            extras.speaks_h2c = other.speaks_h2c();
+        }
         // Its app is gone.
         Some(None) => (extras.host, extras.stripped) = (None, 0),
         None => {}
@@ -136,6 +141,7 @@ impl Extras {
             rules: app.rules.clone(),
             pages: app.pages.clone(),
             has_affinity: app.has_affinity,
+            speaks_h2c: app.speaks_h2c(),
             ..Self::default()
         };
         if app.has_affinity {
@@ -177,7 +183,7 @@ impl Extras {
 
     /// Whether the app asks for what goes beyond carrying bytes.
     pub(crate) fn asks_much(&self, is_upgrade: bool) -> bool {
-        !is_upgrade && (self.compresses() || self.files.is_some())
+        self.speaks_h2c || (!is_upgrade && (self.compresses() || self.files.is_some()))
     }
 
     /// Whether responses are compressed.

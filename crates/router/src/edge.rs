@@ -13,7 +13,7 @@ mod redirects;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::{
-    edge::{Balancing, Edge, Network},
+    edge::{Balancing, DynoProtocol, Edge, Network},
     names::AppName,
 };
 use http::{
@@ -56,6 +56,7 @@ pub(crate) struct Rules {
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) balancing: Balancing,
     pub(crate) compress: bool,
+    pub(crate) dyno_protocol: DynoProtocol,
 }
 
 /// How long a dyno may take; `None` as for every app.
@@ -229,6 +230,7 @@ impl Rules {
             max_body_bytes: edge.max_body_bytes,
             balancing: edge.balancing,
             compress: edge.compress,
+            dyno_protocol: edge.dyno_protocol,
             elsewhere: extras.paths.clone(),
             edge,
         }

@@ -23,7 +23,7 @@ use crate::{
     h1::Dyno,
     metrics::{LaneCounts, Ledger},
     pool::Pool,
-    proxy::Connection,
+    proxy::{Http1, Streams},
     run::Stop,
     table::{LocalRoutes, Routes},
     timers::Timers,
@@ -35,8 +35,10 @@ pub(crate) struct Lane {
     pub(crate) routes: LocalRoutes,
     /// For HTTP/1.x clients.
     pub(crate) dynos: Pool<Dyno>,
-    /// For HTTP/2 clients.
-    pub(crate) pool: Pool<Connection>,
+    /// hyper's: for HTTP/2 clients, and apps that ask for more than carrying bytes.
+    pub(crate) pool: Pool<Http1>,
+    /// To dynos that speak HTTP/2.
+    pub(crate) streams: Streams,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Recorder,
@@ -73,6 +75,7 @@ impl Lane {
             routes: LocalRoutes::new(routes),
             dynos: Pool::default(),
             pool: Pool::default(),
+            streams: Streams::default(),
             buffers: Rc::default(),
             timers: Timers::new(),
             dates: Dates::default(),
@@ -157,6 +160,7 @@ impl Lane {
             let mut leaving = self.routes.leaving();
             while let Some(serial) = leaving.recv().await {
                 self.pool.forget(serial);
+                self.streams.forget(serial);
                 self.dynos.forget(serial);
                 self.counts.forget(serial);
                 // Or the former table would stay in memory until the next request.
@@ -174,6 +178,7 @@ impl Lane {
             self.recorder.keep_flushing(),
             self.dynos.keep_fresh(self.timeouts.upstream_idle),
             self.pool.keep_fresh(self.timeouts.upstream_idle),
+            self.streams.keep_fresh(),
             follow_routes,
         );
     }

@@ -22,6 +22,7 @@ mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod grpc;
 mod h1;
 mod handover;
 mod lane;

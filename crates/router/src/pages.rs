@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     codes::Code,
+    grpc,
     proxy::{Head, Refusal, ReplyBody},
 };
 
@@ -108,6 +109,9 @@ pub(crate) fn respond_or(
     accept: Accept,
     head: Option<&Head>,
 ) -> Response<ReplyBody> {
+    if head.is_some_and(|head| grpc::is_grpc(&head.headers)) {
+        return grpc::respond(page);
+    }
     let request_id = head.and_then(|head| head.request_id.to_str().ok());
     let (kind, text) = page.render_or(url, accept, request_id);
     let mut response = Response::new(ReplyBody::Page(Full::new(Bytes::from(text))));

@@ -22,7 +22,7 @@ use crate::{
     config::{MAX_REPEATS, MAX_TRIES, MAX_WAITING_PER_APP},
     exchange::Exchange,
     lane::Lane,
-    pool::{Keep, Pool, Use},
+    pool::Use,
     subject::Subject,
     table::{Backend, Lease, NoLease, Waiting, Wish},
     wake,
@@ -30,11 +30,16 @@ use crate::{
 };
 
 /// A connection to a dyno that requests can be sent on.
-pub(crate) trait Leg: Keep + Sized {
-    fn pool(lane: &Lane) -> &Pool<Self>;
+pub(crate) trait Leg: Sized {
+    /// One that is there already and takes a request.
+    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self>;
 
     /// Makes one of a fresh connection.
-    fn begin(stream: TcpStream, backend: &Arc<Backend>) -> impl Future<Output = io::Result<Self>>;
+    fn begin(
+        lane: &Lane,
+        stream: TcpStream,
+        backend: &Arc<Backend>,
+    ) -> impl Future<Output = io::Result<Self>>;
 }
 
 /// One request's way to a dyno.
@@ -73,6 +78,16 @@ pub(crate) struct Death {
     pub(crate) may_repeat: bool,
 }
 
+impl<L> Placed<L> {
+    pub(crate) fn map<M>(self, of: impl FnOnce(L) -> M) -> Placed<M> {
+        Placed {
+            leg: of(self.leg),
+            lease: self.lease,
+            is_kept: self.is_kept,
+        }
+    }
+}
+
 impl Placement {
     pub(crate) fn new(lane: &Lane, extras: Option<&Extras>) -> Self {
         let wish = extras.map(|extras| Wish {
@@ -108,7 +123,7 @@ impl Placement {
         if backend.rest.is_due() {
             return Ok(None);
         }
-        let Some(leg) = L::pool(&lane).check_out(backend, use_for, max_idle(&lane, use_for)) else {
+        let Some(leg) = L::kept(&lane, backend, use_for, max_idle(&lane, use_for)) else {
             return Ok(None);
         };
         exchange.trying(backend);
@@ -139,8 +154,7 @@ impl Placement {
                 continue;
             }
             if !self.needs_fresh
-                && let Some(leg) =
-                    L::pool(&lane).check_out(backend, use_for, max_idle(&lane, use_for))
+                && let Some(leg) = L::kept(&lane, backend, use_for, max_idle(&lane, use_for))
             {
                 exchange.connected(began.elapsed());
                 return Ok(Placed {
@@ -149,7 +163,7 @@ impl Placement {
                     is_kept: true,
                 });
             }
-            match dial(backend, lane.timeouts.connect).await {
+            match dial(&lane, backend).await {
                 Ok(leg) => {
                     let connect = began.elapsed();
                     lane.counts.connected(backend, connect);
@@ -261,13 +275,13 @@ impl Placement {
 }
 
 /// A new connection. Errors: H19 when the dyno does not answer in time, H21 when it refuses.
-async fn dial<L: Leg>(backend: &Arc<Backend>, limit: Duration) -> Result<L, Code> {
+async fn dial<L: Leg>(lane: &Lane, backend: &Arc<Backend>) -> Result<L, Code> {
     let connecting = async {
         let stream = TcpStream::connect(backend.address).await?;
         stream.set_nodelay(true)?;
-        L::begin(stream, backend).await
+        L::begin(lane, stream, backend).await
     };
-    match timeout(limit, connecting).await {
+    match timeout(lane.timeouts.connect, connecting).await {
         Err(_) => Err(Code::H19),
         Ok(Err(error)) => {
             tracing::debug!(%error, dyno = %backend.dyno, "a dyno refused a connection");

@@ -2,7 +2,14 @@
 //!
 //! It must not know what a request is answered with: that is [`crate::proxy::answer`].
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, rc::Rc};
+use std::{
+    convert::Infallible,
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use hyper::{
     body::Incoming,
@@ -11,11 +18,17 @@ use hyper::{
     service::{HttpService, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::watch, task::spawn_local, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::watch,
+    task::spawn_local,
+    time::timeout,
+};
 
 use crate::{
     config::MAX_HEAD_BYTES,
-    h1::{self, ClientStream},
+    h1::{self, ClientStream, Http2Client},
     lane::Lane,
     proxy::{self, Peer, ReplyBody},
     run::Stop,
@@ -33,8 +46,16 @@ pub(crate) async fn serve(
     let mut peer = Peer::new(client, stream.local_addr()?, tls.is_some());
     lane.follow_stop(&stop);
     let Some(tls) = tls else {
-        h1::serve(lane, ClientStream::Plain(stream), Rc::new(peer)).await;
-        return Ok(());
+        let peer = Rc::new(peer);
+        let served = h1::serve(
+            Rc::clone(&lane),
+            ClientStream::Plain(stream),
+            Rc::clone(&peer),
+        );
+        let Some(client) = served.await else {
+            return Ok(());
+        };
+        return Box::pin(serve_http2(lane, TokioIo::new(Resumed(client)), peer, stop)).await;
     };
     // Boxed, like all that idle connections shall not hold room for.
     let handshake = Box::pin(timeout(lane.timeouts.handshake, tls.accept(stream)));
@@ -47,7 +68,7 @@ pub(crate) async fn serve(
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         Box::pin(serve_http2(lane, TokioIo::new(stream), peer, stop)).await
     } else {
-        h1::serve(lane, ClientStream::Secure(stream), peer).await;
+        let _none = h1::serve(lane, ClientStream::Secure(stream), peer).await;
         Ok(())
     }
 }
@@ -83,6 +104,57 @@ fn service(
         let answer = proxy::answer(Rc::clone(&lane), Rc::clone(&peer), request);
         async move { Ok(answer.await) }
     })
+}
+
+/// A connection that another has begun to read.
+struct Resumed(Box<Http2Client>);
+
+impl AsyncRead for Resumed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let client = &mut *self.0;
+        let said = client.said.filled();
+        let count = said.len().min(space.remaining());
+        if count == 0 {
+            return Pin::new(&mut client.stream).poll_read(context, space);
+        }
+        space.put_slice(said.get(..count).unwrap_or_default());
+        client.said.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Resumed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.stream).poll_shutdown(context)
+    }
 }
 
 /// Runs what hyper spawns on the same thread.

@@ -1,5 +1,5 @@
-//! Compressing a body piece by piece, at levels that keep up with a fast network, in windows that
-//! keep what one response holds below two megabytes; and how many may at once.
+//! Compressing a body piece by piece, at levels that are fast, in windows that are small; and how many
+//! may at once.
 
 use std::{
     cell::{Cell, RefCell},

@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     /// What came and was not used yet.
     pub(crate) inbound: Option<Buffer>,
     pub(crate) timer: Timer,
+    /// Whether it has sent a request of HTTP/1.x.
+    is_known: bool,
 }
 
 /// What reading came to.
@@ -74,10 +76,23 @@ enum After {
     Close,
     /// Close it when the client has read our answer.
     Linger,
+    /// The client speaks HTTP/2.
+    Http2,
 }
 
-/// Serves it to its end.
-pub(crate) async fn serve(lane: Rc<Lane>, stream: ClientStream, peer: Rc<Peer>) {
+/// A client that speaks HTTP/2 without having been asked.
+pub(crate) struct Http2Client {
+    pub(crate) stream: ClientStream,
+    /// What it has said so far.
+    pub(crate) said: Buffer,
+}
+
+/// Serves it to its end; returned is one that speaks HTTP/2.
+pub(crate) async fn serve(
+    lane: Rc<Lane>,
+    stream: ClientStream,
+    peer: Rc<Peer>,
+) -> Option<Box<Http2Client>> {
     let timer = lane.timers.timer();
     let mut connection = Connection {
         lane,
@@ -85,6 +100,7 @@ pub(crate) async fn serve(lane: Rc<Lane>, stream: ClientStream, peer: Rc<Peer>) 
         stream,
         inbound: None,
         timer,
+        is_known: false,
     };
     let (first, next) = {
         let timeouts = &connection.lane.timeouts;
@@ -95,10 +111,23 @@ pub(crate) async fn serve(lane: Rc<Lane>, stream: ClientStream, peer: Rc<Peer>) 
         // Boxed, so that those who are idle do not hold it.
         match Box::pin(connection.active()).await {
             After::Idle => connection.timer.set(next),
-            After::Close => return connection.close().await,
-            After::Linger => return Box::pin(connection.linger()).await,
+            After::Close => {
+                connection.close().await;
+                return None;
+            }
+            After::Linger => {
+                Box::pin(connection.linger()).await;
+                return None;
+            }
+            After::Http2 => {
+                let Connection {
+                    stream, inbound, ..
+                } = connection;
+                return inbound.map(|said| Box::new(Http2Client { stream, said }));
+            }
         }
     }
+    None
 }
 
 impl Connection {
@@ -123,8 +152,10 @@ impl Connection {
             let mut incoming = match self.next().await {
                 Ok(incoming) => incoming,
                 Err(Headless::Gone) => return After::Close,
+                Err(Headless::Refused(_)) if self.speaks_http2() => return After::Http2,
                 Err(Headless::Refused(malformed)) => return self.refuse(malformed).await,
             };
+            self.is_known = true;
             match carry::carry(self, &mut incoming).await {
                 Ended::Next => {}
                 Ended::Close => return After::Close,
@@ -199,6 +230,17 @@ impl Connection {
             self.inbound = None;
         }
         Ok(Some(incoming))
+    }
+
+    /// Whether what it said is the beginning of HTTP/2 (RFC 9113 §3.3). Over TLS that is agreed upon
+    /// before.
+    fn speaks_http2(&self) -> bool {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let is_plain = matches!(self.stream, ClientStream::Plain(_));
+        let said = self.inbound.as_ref().map_or(&[][..], Buffer::filled);
+        // Its end may still be on its way.
+        let is_preface = said.starts_with(PREFACE) || PREFACE.starts_with(said);
+        is_plain && !self.is_known && is_preface
     }
 
     async fn refuse(&mut self, malformed: Malformed) -> After {

@@ -30,7 +30,7 @@ mod target;
 mod tunnel;
 
 pub(crate) use self::{
-    connection::serve,
+    connection::{Http2Client, serve},
     pipe::Outlet,
     stream::{ClientStream, Dyno},
 };

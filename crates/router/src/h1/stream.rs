@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
@@ -17,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use crate::{
     lane::Lane,
     place::Leg,
-    pool::{Keep, Pool, Use},
+    pool::{Keep, Use},
     table::Backend,
 };
 
@@ -105,11 +106,11 @@ impl Keep for Dyno {
 }
 
 impl Leg for Dyno {
-    fn pool(lane: &Lane) -> &Pool<Self> {
-        &lane.dynos
+    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self> {
+        lane.dynos.check_out(backend, use_for, max_idle)
     }
 
-    async fn begin(stream: TcpStream, _backend: &Arc<Backend>) -> io::Result<Self> {
+    async fn begin(_lane: &Lane, stream: TcpStream, _backend: &Arc<Backend>) -> io::Result<Self> {
         Ok(Self(stream))
     }
 }

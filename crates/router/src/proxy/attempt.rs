@@ -3,14 +3,14 @@
 
 use std::{pin::pin, rc::Rc};
 
-use hyper::{Response, body::Incoming};
+use hyper::{Request, Response, body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     head::Head,
     headers,
-    upload::{Awaited, RequestSource, Spoilt},
-    upstream::Connection,
+    upload::{Awaited, RequestBody, RequestSource, Spoilt},
+    upstream::{Connection, Http1, Http2, is_unprocessed},
 };
 use crate::{
     admission::Extras,
@@ -70,14 +70,14 @@ impl Attempt {
     /// The response, or the code to fail with.
     pub(crate) async fn run(&mut self, exchange: &mut Exchange<Rc<Head>>) -> Result<Answer, Code> {
         loop {
-            let use_for = self.use_for();
             let Placed {
                 leg: mut connection,
                 lease,
                 is_kept,
-            } = self.placement.connect(exchange, use_for).await?;
+            } = self.place(exchange).await?;
             match self.send(&mut connection).await {
                 Ok(response) => {
+                    self.source.forget_sent();
                     return Ok(Answer {
                         response,
                         connection,
@@ -86,11 +86,14 @@ impl Attempt {
                 }
                 Err(Broken::Failed(code)) => return Err(code),
                 Err(Broken::Died { code, was_sent }) => {
+                    if !was_sent {
+                        connection.leave();
+                    }
                     let death = Death {
                         code,
                         was_kept: is_kept,
                         was_sent,
-                        may_repeat: self.may_repeat(),
+                        may_repeat: !was_sent || self.may_repeat(),
                     };
                     if !self.placement.goes_on(&lease, death) {
                         return Err(code);
@@ -98,6 +101,20 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    async fn place(
+        &mut self,
+        exchange: &mut Exchange<Rc<Head>>,
+    ) -> Result<Placed<Connection>, Code> {
+        let use_for = self.use_for();
+        let extras = self.extras.as_ref();
+        if extras.is_some_and(|extras| extras.speaks_h2c) {
+            let placed = self.placement.connect::<Http2, _>(exchange, use_for).await;
+            return placed.map(|placed| placed.map(Connection::Http2));
+        }
+        let placed = self.placement.connect::<Http1, _>(exchange, use_for).await;
+        placed.map(|placed| placed.map(Connection::Http1))
     }
 
     /// Whether sending it a second time can do no harm: nobody acts twice on an idempotent request,
@@ -117,23 +134,25 @@ impl Attempt {
 
     async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {
         let timeouts = &self.timeouts;
-        let mut request = headers::to_dyno(&self.head, self.source.body(), self.lane.clock.now());
-        if !self.source.has_body() {
-            headers::tell_no_body(&mut request);
+        let is_http2 = connection.is_http2();
+        let body = self.source.body(is_http2);
+        let mut request = headers::to_dyno(&self.head, body, self.lane.clock.now());
+        if !is_http2 {
+            headers::tell_body(&mut request, self.source.has_body());
         }
         if let Some(extras) = &self.extras {
             headers::extras_to_dyno(extras, &mut request);
         }
-        let mut response = pin!(connection.0.try_send_request(request));
+        if is_http2 {
+            headers::for_http2(&self.head, &mut request);
+        }
+        let mut response = pin!(connection.send(request));
         let (deadline, _) = self.source.deadline(timeouts);
         let mut alarm = pin!(sleep_until(deadline));
         loop {
             tokio::select! {
                 biased;
-                response = &mut response => return response.map_err(|error| Broken::Died {
-                    code: self.meaning_of(error.error()),
-                    was_sent: error.message().is_none(),
-                }),
+                response = &mut response => return response.map_err(|error| self.died(&error)),
                 () = &mut alarm => {}
             }
             let (deadline, awaited) = self.source.deadline(timeouts);
@@ -145,6 +164,19 @@ impl Attempt {
             }
             alarm.as_mut().reset(deadline);
         }
+    }
+
+    /// What a dyno said that it has not looked at was as good as not sent.
+    fn died(&self, error: &TrySendError<Request<RequestBody>>) -> Broken {
+        let is_back = error.message().is_some();
+        let is_untouched = is_unprocessed(error.error()) && self.source.can_be_sent_again();
+        let was_sent = !is_back && !is_untouched;
+        let code = if was_sent || self.source.spoilt().is_some() {
+            self.meaning_of(error.error())
+        } else {
+            Code::H13
+        };
+        Broken::Died { code, was_sent }
     }
 
     fn meaning_of(&self, error: &hyper::Error) -> Code {

@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{head::Head, packing::Packing, upload::RequestSource, upstream::Connection};
-use crate::{codes::Code, exchange::Exchange, files::FileBody, table::Lease};
+use crate::{codes::Code, exchange::Exchange, files::FileBody, grpc, table::Lease};
 
 /// What a client gets.
 pub(crate) enum ReplyBody {
@@ -41,6 +41,9 @@ pub(crate) struct Relay {
     underway: Option<Underway>,
     /// If it is compressed.
     packing: Option<Box<Packing>>,
+    /// Whether the client reads a status behind the body, as gRPC has it.
+    is_grpc: bool,
+    is_failed: bool,
 }
 
 /// What ends with the response.
@@ -82,7 +85,14 @@ impl Relay {
             waiting_since: None,
             underway: Some(underway),
             packing: None,
+            is_grpc: false,
+            is_failed: false,
         }
+    }
+
+    /// Has it end with a status of gRPC if it fails.
+    pub(crate) fn speak_grpc(&mut self) {
+        self.is_grpc = true;
     }
 
     /// Has it compressed.
@@ -101,7 +111,7 @@ impl Relay {
             return;
         };
         if self.request.has_ended() {
-            exchange.lane().pool.check_in(lease.backend(), connection);
+            connection.check_in(exchange.lane(), lease.backend());
         }
         exchange.finish();
     }
@@ -159,6 +169,20 @@ impl Relay {
         Poll::Ready(Some(Ok(frame)))
     }
 
+    fn end_badly(
+        &mut self,
+        code: Code,
+        error: ReplyError,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        self.fail(code);
+        if !self.is_grpc {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.is_failed = true;
+        let trailers = grpc::trailers(code);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
     fn break_off(&mut self, error: io::Error) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         self.fail(Code::H99);
         Poll::Ready(Some(Err(ReplyError::Packing(error))))
@@ -196,21 +220,20 @@ impl Body for Relay {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = &mut *self;
+        if this.is_failed {
+            return Poll::Ready(None);
+        }
         if this.packing.is_some() {
             return this.poll_packed(context);
         }
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(context) else {
             ready!(this.poll_alarm(context));
-            this.fail(Code::H15);
-            return Poll::Ready(Some(Err(ReplyError::Idle)));
+            return this.end_badly(Code::H15, ReplyError::Idle);
         };
         this.waiting_since = None;
         match frame {
             Some(Ok(frame)) => this.hand_out(frame),
-            Some(Err(error)) => {
-                this.fail(Code::H18);
-                Poll::Ready(Some(Err(ReplyError::BrokenOff(error))))
-            }
+            Some(Err(error)) => this.end_badly(Code::H18, ReplyError::BrokenOff(error)),
             None => {
                 this.finish();
                 Poll::Ready(None)
@@ -221,7 +244,7 @@ impl Body for Relay {
     fn is_end_stream(&self) -> bool {
         match &self.packing {
             Some(packing) => packing.is_over(),
-            None => self.incoming.is_end_stream(),
+            None => self.is_failed || self.incoming.is_end_stream(),
         }
     }
 

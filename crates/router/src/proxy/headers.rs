@@ -3,12 +3,14 @@
 
 use api::clock::Time;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Version,
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
     response::Parts,
+    uri::{Authority, Scheme},
 };
+use hyper::body::Body;
 
 use crate::admission::Extras;
 
@@ -78,11 +80,51 @@ pub(crate) fn to_dyno<B>(head: &Head, body: B, now: Time) -> Request<B> {
     request
 }
 
-/// Says so of a method of which a body is expected (RFC 9110 §8.6).
-pub(crate) fn tell_no_body<B>(request: &mut Request<B>) {
-    if [Method::POST, Method::PUT, Method::PATCH].contains(request.method()) {
+/// Makes it one for a dyno that speaks HTTP/2: the host becomes part of its address, and a client that
+/// takes trailers says so, which gRPC asks for.
+pub(crate) fn for_http2<B>(head: &Head, request: &mut Request<B>) {
+    let mut address = Uri::default().into_parts();
+    address.scheme = Some(Scheme::HTTP);
+    address.authority = Authority::try_from(head.authority.as_bytes()).ok();
+    address.path_and_query = request.uri().path_and_query().cloned();
+    // What hyper cannot take for a host goes as a header, as the client sent it.
+    if let Ok(address) = Uri::from_parts(address) {
+        *request.uri_mut() = address;
+        request.headers_mut().remove(HOST);
+    }
+    *request.version_mut() = Version::HTTP_2;
+    let takes_trailers = head.headers.get_all(TE).iter().any(|value| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
+    if takes_trailers {
         let headers = request.headers_mut();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Says in HTTP/1.1 what hyper does not say by itself: that there is no body where one is expected
+/// (RFC 9110 §8.6), and that there is one where none is, which it would not send else.
+pub(crate) fn tell_body<B: Body>(request: &mut Request<B>, has_body: bool) {
+    let is_expected = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+    let is_known = request.body().size_hint().exact().is_some();
+    let headers = request.headers_mut();
+    if !has_body && is_expected {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    } else if has_body && !is_known {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Whether a dyno delimits its body in a way that two readers could read in two ways: hyper is
+/// generous there.
+pub(crate) fn has_odd_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(only), None) => !is_chunked(only),
+        (Some(_), Some(_)) => true,
     }
 }
 

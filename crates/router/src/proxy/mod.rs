@@ -33,14 +33,14 @@ pub(crate) use self::{
     head::{ClientIdentity, Head, Peer, Refusal},
     packing::Packing,
     upload::{RequestSource, Spoilt, Upload},
-    upstream::Connection,
+    upstream::{Http1, Streams},
 };
 use crate::{
     admission::{self, Admitted, Announced, Arrival, Extras, Refused},
     codes::Code,
     compression,
     exchange::{BAD_CHUNK, Exchange, UNKNOWN_EXPECTATION},
-    files,
+    files, grpc,
     lane::Lane,
     metrics::Unrouted,
     pages::{self, Denied, Page},
@@ -144,6 +144,7 @@ fn refuse(
     head: Rc<Head>,
 ) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Page(Full::default()));
+    let mut status = None;
     let app = match refused {
         Refused::Page(page) => {
             lane.counts.unrouted(Unrouted::by(page));
@@ -170,14 +171,16 @@ fn refuse(
         Refused::Edge(app, refused) => {
             if let Some(page) = refused.page() {
                 response = pages::respond(page, accept, Some(&head));
+            } else {
+                *response.status_mut() = refused.status();
             }
-            *response.status_mut() = refused.status();
             response.headers_mut().extend(refused.header());
+            status = Some(refused.status());
             app
         }
     };
     let mut exchange = Exchange::new(lane, app, head);
-    exchange.responding(response.status().as_u16());
+    exchange.responding(status.unwrap_or(response.status()).as_u16());
     exchange.finish();
     response
 }
@@ -219,7 +222,8 @@ async fn forward(
         .run(exchange)
         .await?;
     // Nobody asked to change the protocol.
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    let is_switch = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_switch || headers::has_odd_coding(answer.response.headers()) {
         return Err(Code::H17);
     }
     Ok(answer)
@@ -259,7 +263,11 @@ fn relay(
         connection,
         lease,
     };
+    let is_grpc = grpc::is_grpc(&parts.headers);
     let mut relay = Relay::new(incoming, source, timeouts.rolling, underway);
+    if is_grpc {
+        relay.speak_grpc();
+    }
     if let Some(packing) = packing {
         relay.pack(packing);
     }

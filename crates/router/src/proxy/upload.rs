@@ -1,6 +1,7 @@
 //! A request's body on its way to a dyno, and how far it got.
 //!
-//! [`RequestBody`] can be given to a second connection as long as nothing of it was read.
+//! [`RequestBody`] can be given to a second connection as long as nothing of it was read, or what was
+//! is kept.
 
 use std::{
     cell::{Cell, RefCell},
@@ -53,12 +54,32 @@ pub(crate) struct RequestSource {
     has_begun: Cell<bool>,
     has_ended: Cell<bool>,
     spoilt: Cell<Option<Spoilt>>,
+    sent: RefCell<Sent>,
+    /// How many connections it was given to: only the last one reads it.
+    views: Cell<u32>,
     /// When its last piece came, or it was first asked for.
     progress: Cell<Instant>,
 }
 
+/// What a connection has read of a body, as long as another may have to read it again.
+#[derive(Default)]
+struct Sent {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    /// More was read than is kept.
+    is_cut: bool,
+}
+
 /// One connection's view of a [`RequestSource`].
-pub(crate) struct RequestBody(Rc<RequestSource>);
+pub(crate) struct RequestBody {
+    source: Rc<RequestSource>,
+    view: u32,
+    /// How many of the pieces that were sent before it has read.
+    place: usize,
+}
+
+/// As much of a body is kept to be sent again: most calls are shorter.
+const MAX_SENT_BYTES: usize = 64 * 1024;
 
 /// What is waited for while no response has come.
 pub(crate) enum Awaited {
@@ -77,13 +98,33 @@ impl RequestSource {
             has_begun: Cell::new(false),
             has_ended: Cell::new(!has_body),
             spoilt: Cell::new(None),
+            sent: RefCell::default(),
+            views: Cell::new(0),
             progress: Cell::new(Instant::now()),
         }
     }
 
-    pub(crate) fn body(self: &Rc<Self>) -> RequestBody {
+    /// For a connection; with `keeps`, as much is kept as another one may need.
+    pub(crate) fn body(self: &Rc<Self>, keeps: bool) -> RequestBody {
         self.progress.set(Instant::now());
-        RequestBody(Rc::clone(self))
+        self.views.set(self.views.get() + 1);
+        self.sent.borrow_mut().is_cut |= !keeps;
+        RequestBody {
+            source: Rc::clone(self),
+            view: self.views.get(),
+            place: 0,
+        }
+    }
+
+    /// Whether another connection can be given all of it.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        let is_whole = !self.has_begun() || !self.sent.borrow().is_cut;
+        is_whole && self.spoilt().is_none()
+    }
+
+    /// It will not be sent again.
+    pub(crate) fn forget_sent(&self) {
+        self.sent.borrow_mut().cut();
     }
 
     pub(crate) fn has_body(&self) -> bool {
@@ -116,6 +157,33 @@ impl RequestSource {
         } else {
             (self.progress.get() + timeouts.rolling, Awaited::Client)
         }
+    }
+}
+
+impl Sent {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            _ if self.is_cut => {}
+            Some(piece) if self.bytes + piece.len() <= MAX_SENT_BYTES => {
+                self.bytes += piece.len();
+                self.pieces.push(piece.clone());
+            }
+            _ => self.cut(),
+        }
+    }
+
+    fn cut(&mut self) {
+        *self = Self {
+            is_cut: true,
+            ..Self::default()
+        };
+    }
+}
+
+impl RequestBody {
+    /// Pieces that another connection had before.
+    fn again(&self) -> Option<Bytes> {
+        self.source.sent.borrow().pieces.get(self.place).cloned()
     }
 }
 
@@ -170,17 +238,28 @@ impl Body for RequestBody {
     type Error = UploadError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let source = &self.0;
+        if self.view != self.source.views.get() {
+            return Poll::Ready(Some(Err(UploadError::Ended(Spoilt::Left))));
+        }
+        if let Some(piece) = self.again() {
+            self.place += 1;
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let this = &mut *self;
+        let source = &this.source;
         let mut upload = source.upload.borrow_mut();
         let frame = ready!(Pin::new(&mut *upload).poll_frame(context));
         source.progress.set(Instant::now());
         match &frame {
-            Some(Ok(_)) => {
+            Some(Ok(frame)) => {
                 source.has_begun.set(true);
                 source.has_ended.set(upload.is_end_stream());
+                let mut sent = source.sent.borrow_mut();
+                sent.keep(frame);
+                this.place = sent.pieces.len();
             }
             Some(Err(UploadError::Ended(spoilt))) => source.spoilt.set(Some(*spoilt)),
             Some(Err(UploadError::Stream(_))) => source.spoilt.set(Some(Spoilt::Left)),
@@ -190,10 +269,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.upload.borrow().is_end_stream()
+        self.again().is_none() && self.source.upload.borrow().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.upload.borrow().size_hint()
+        let rest = self.source.upload.borrow().size_hint();
+        let sent = self.source.sent.borrow();
+        let again: usize = sent.pieces.iter().skip(self.place).map(Bytes::len).sum();
+        let exact = rest.exact().map(|bytes| bytes + again as u64);
+        exact.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

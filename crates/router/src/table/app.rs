@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{
+    edge::DynoProtocol,
     ids::{AppId, DynoId},
     names::AppName,
 };
@@ -127,6 +128,12 @@ impl App {
     /// Whether it asks for nothing beyond routing.
     pub(crate) fn is_plain(&self) -> bool {
         self.rules.is_none() && self.pages.is_none() && !self.has_affinity
+    }
+
+    /// Whether its dynos speak HTTP/2.
+    pub(crate) fn speaks_h2c(&self) -> bool {
+        let rules = self.rules.as_ref();
+        rules.is_some_and(|rules| rules.dyno_protocol == DynoProtocol::H2c)
     }
 
     /// The files that may answer requests now: not during maintenance.

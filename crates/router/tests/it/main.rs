@@ -9,6 +9,7 @@ mod edge;
 mod entries;
 mod failures;
 mod forwarding;
+mod h2c;
 mod http1;
 mod https;
 mod metrics;

@@ -61,9 +61,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("a tab", "400", "GET\t/ HTTP/1.1\r\nHOST\r\n"),
     ("another version", "400", "GET / HTTP/1.2\r\nHOST\r\n"),
     (
-        "a preface of HTTP/2",
+        "a preface of HTTP/2 with a header",
         "400",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "PRI * HTTP/2.0\r\nHOST\r\n",
     ),
     (
         "space before colon",

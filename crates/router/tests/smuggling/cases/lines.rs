@@ -156,12 +156,13 @@ fn shown_end(bytes: &str) -> String {
 
 /// Other protocols.
 fn others() -> Vec<Case> {
-    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut framed = preface.as_bytes().to_vec();
-    framed.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let mut half = b"PRI * HTTP/2.0\r\n\r\n".to_vec();
+    half.extend(with(b"GET /case HTTP/1.1"));
+    let mut behind = b"PRI * HTTP/2.0\r\n\r\nsm\r\n\r\n".to_vec();
+    behind.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
     vec![
-        Case::refuse("HTTP/2 without TLS", preface),
-        Case::refuse("HTTP/2 without TLS, with settings", framed),
+        Case::refuse("half a preface of HTTP/2, then a request", half),
+        Case::refuse("nearly a preface of HTTP/2, then a frame", behind),
         Case::refuse(
             "TLS on the plain port",
             &b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00\r\n\r\n"[..],

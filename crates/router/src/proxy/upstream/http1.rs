@@ -1,25 +1,25 @@
-//! hyper's connections to dynos.
+//! HTTP/1.1 to a dyno: one request at a time.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::spawn_local};
 
-use super::upload::RequestBody;
+use super::RequestBody;
 use crate::{
     config::MAX_HEAD_BYTES,
     lane::Lane,
     place::Leg,
-    pool::{Keep, Pool, Use},
+    pool::{Keep, Use},
     table::Backend,
 };
 
 /// One HTTP/1.1 connection to a dyno.
 #[derive(Debug)]
-pub(crate) struct Connection(pub(crate) SendRequest<RequestBody>);
+pub(crate) struct Http1(pub(super) SendRequest<RequestBody>);
 
-impl Keep for Connection {
+impl Keep for Http1 {
     fn is_usable(&self, use_for: Use) -> bool {
         match use_for {
             Use::Repeatable => !self.0.is_closed(),
@@ -28,12 +28,12 @@ impl Keep for Connection {
     }
 }
 
-impl Leg for Connection {
-    fn pool(lane: &Lane) -> &Pool<Self> {
-        &lane.pool
+impl Leg for Http1 {
+    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self> {
+        lane.pool.check_out(backend, use_for, max_idle)
     }
 
-    async fn begin(stream: TcpStream, backend: &Arc<Backend>) -> io::Result<Self> {
+    async fn begin(_lane: &Lane, stream: TcpStream, backend: &Arc<Backend>) -> io::Result<Self> {
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD_BYTES)
             .handshake(TokioIo::new(stream))
