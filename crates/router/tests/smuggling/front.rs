@@ -33,8 +33,8 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// In front of a dyno.
-    pub(crate) async fn before(dyno: SocketAddr) -> Self {
+    /// In front of a dyno; by the way that requests of this kind of app go.
+    pub(crate) async fn before(dyno: SocketAddr, way: Way) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = RouterConfig::new(directory.path());
         config.http = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -51,7 +51,7 @@ impl Front {
         within(feed.wait_addresses()).await;
         feed.publish(RouteTable {
             version: 1,
-            apps: vec![app(dyno)],
+            apps: vec![app(dyno, way)],
             ..RouteTable::default()
         });
         assert_eq!(within(feed.wait_applied(1)).await, Wait::Done);
@@ -96,7 +96,17 @@ impl Front {
     }
 }
 
-fn app(dyno: SocketAddr) -> AppRoutes {
+/// How requests of HTTP/1.x go through the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As those of most apps.
+    Plain,
+    /// As those of apps that ask for more than carrying bytes.
+    Bridge,
+}
+
+fn app(dyno: SocketAddr, way: Way) -> AppRoutes {
+    let extras = serde_json::json!({"edge": {"compress": way == Way::Bridge}});
     // From JSON, so that what the protocol can do beyond this is left at its defaults.
     serde_json::from_value(serde_json::json!({
         "app": AppId::new(),
@@ -104,6 +114,7 @@ fn app(dyno: SocketAddr) -> AppRoutes {
         "hosts": [HOST],
         "state": "serving",
         "backends": [{"dyno": DynoId::new(), "name": "web.1", "address": dyno}],
+        "extras": extras,
     }))
     .unwrap()
 }

@@ -27,7 +27,7 @@ use crate::{
     case::{Case, HOST, Must},
     cases::responses::{Outcome, Reply, replies},
     dynos::Dyno,
-    front::Front,
+    front::{Front, Way},
     judge::{Happened, Heard, echo, judge},
 };
 
@@ -50,40 +50,51 @@ fn there_are_enough_cases_and_each_has_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_a_recorder() {
-    check_requests(dynos::recorder().await, true).await;
+    check_requests(dynos::recorder().await, Way::Plain, known::REQUESTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_the_bridge() {
+    check_requests(
+        dynos::recorder().await,
+        Way::Bridge,
+        known::BRIDGED_REQUESTS,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_node() {
     if let Some(dyno) = dynos::printing("node", "node.js").await {
-        check_requests(dyno, false).await;
+        check_requests(dyno, Way::Plain, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_python() {
     if let Some(dyno) = dynos::printing("python3", "python.py").await {
-        check_requests(dyno, false).await;
+        check_requests(dyno, Way::Plain, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_nginx() {
     if let Some(dyno) = dynos::proxy("nginx", dynos::nginx, &["-p", ".", "-c"]).await {
-        check_requests(dyno, false).await;
+        check_requests(dyno, Way::Plain, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_to_haproxy() {
     if let Some(dyno) = dynos::proxy("haproxy", dynos::haproxy, &["-db", "-f"]).await {
-        check_requests(dyno, false).await;
+        check_requests(dyno, Way::Plain, &[]).await;
     }
 }
 
 /// Known failures are tried before the recorder alone.
-async fn check_requests(mut dyno: Dyno, with_known: bool) {
-    let mut front = Front::before(dyno.address).await;
+async fn check_requests(mut dyno: Dyno, way: Way, known: &[&str]) {
+    let mut front = Front::before(dyno.address, way).await;
+    let with_known = !known.is_empty() || way == Way::Bridge;
     let mut failures = BTreeMap::new();
     for (number, case) in cases::requests().into_iter().enumerate() {
         if !with_known && known::REQUESTS.contains(&case.name.as_str()) {
@@ -93,7 +104,6 @@ async fn check_requests(mut dyno: Dyno, with_known: bool) {
             failures.insert(case.name, complaint);
         }
     }
-    let known = if with_known { known::REQUESTS } else { &[] };
     compare(&failures, known);
 }
 
@@ -134,6 +144,15 @@ fn marked(target: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_hostile_dynos() {
+    check_replies(Way::Plain, known::REPLIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_hostile_dynos_over_the_bridge() {
+    check_replies(Way::Bridge, known::BRIDGED_REPLIES).await;
+}
+
+async fn check_replies(way: Way, known: &[&str]) {
     let reply = Arc::new(Mutex::new(None));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -143,7 +162,7 @@ async fn answers_of_hostile_dynos() {
             tokio::spawn(play(stream, Arc::clone(&current)));
         }
     });
-    let mut front = Front::before(address).await;
+    let mut front = Front::before(address, way).await;
     let mut failures = BTreeMap::new();
     for (number, case) in replies().into_iter().enumerate() {
         *reply.lock().unwrap() = Some(case.clone());
@@ -151,7 +170,7 @@ async fn answers_of_hostile_dynos() {
             failures.insert(case.name, complaint);
         }
     }
-    compare(&failures, known::REPLIES);
+    compare(&failures, known);
 }
 
 /// A dyno that answers the case's request as the case says, all others properly.
