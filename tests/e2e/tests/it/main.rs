@@ -4,6 +4,7 @@ mod alone;
 mod cli;
 mod deploy;
 mod failures;
+mod files;
 mod inside;
 mod mend;
 mod sleep;
