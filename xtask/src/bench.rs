@@ -6,6 +6,7 @@
 mod density;
 mod deploy;
 mod dyno_start;
+mod failures;
 mod noise;
 mod router;
 mod samples;
@@ -48,6 +49,11 @@ const BENCHES: &[Bench] = &[
         name: "dyno-start",
         about: "dyno start to HTTP 200, against fork/exec, crun and docker run",
         run: Run::Prepared(dyno_start::run),
+    },
+    Bench {
+        name: "failures",
+        about: "requests that fail over swaps, deploys, upgrades and kills: none may",
+        run: Run::Alone(failures::run),
     },
     Bench {
         name: "noise",

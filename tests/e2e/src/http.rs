@@ -69,9 +69,11 @@ impl Kept {
         }
     }
 
-    /// Sends it once and reads the whole answer.
+    /// Sends it once and reads the whole answer. A connection that was closed while it lay idle is
+    /// replaced, as every careful client does.
     pub fn get(&mut self) -> std::io::Result<Answer> {
-        let mut stream = if let Some(stream) = self.stream.take() {
+        let kept = self.stream.take().filter(|kept| is_open(kept.get_ref()));
+        let mut stream = if let Some(stream) = kept {
             stream
         } else {
             let stream = TcpStream::connect(self.address)?;
@@ -98,6 +100,17 @@ impl Kept {
         self.stream = (!is_last).then_some(stream);
         Ok(answer)
     }
+}
+
+/// Whether the other side has neither closed it nor sent what nobody asked for.
+fn is_open(stream: &TcpStream) -> bool {
+    let peek = || {
+        stream.set_nonblocking(true)?;
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false)?;
+        peeked
+    };
+    peek().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 fn length_of(head: &str) -> Option<usize> {

@@ -8,6 +8,7 @@ pub mod app;
 pub mod host;
 pub mod http;
 pub mod load;
+pub mod pebble;
 pub mod platform;
 pub mod rng;
 pub mod shell;

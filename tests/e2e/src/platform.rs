@@ -39,7 +39,15 @@ impl Platform {
     /// # Panics
     /// When it does not come up; what it said is shown.
     pub fn start() -> Self {
-        Self::start_as(None)
+        Self::start_as(None, &[])
+    }
+
+    /// Starts one that is told more by its environment.
+    ///
+    /// # Panics
+    /// As [`Platform::start`].
+    pub fn start_with(environment: &[(&str, String)]) -> Self {
+        Self::start_as(None, environment)
     }
 
     /// Starts one that an ordinary user runs, with all its files and programs its own.
@@ -47,16 +55,16 @@ impl Platform {
     /// # Panics
     /// As [`Platform::start`].
     pub fn start_alone() -> Self {
-        Self::start_as(Some(ORDINARY_USER))
+        Self::start_as(Some(ORDINARY_USER), &[])
     }
 
-    fn start_as(user: Option<u32>) -> Self {
+    fn start_as(user: Option<u32>, environment: &[(&str, String)]) -> Self {
         let directory = TempDir::with_prefix("lf-e2e-").expect("a temporary directory");
         let ready_file = directory.path().join("ready.json");
         if let Some(user) = user {
             give_programs(directory.path(), user);
         }
-        let up = spawn(directory.path(), &ready_file, user);
+        let up = spawn(directory.path(), &ready_file, user, environment);
         let mut platform = Self {
             directory,
             up,
@@ -232,6 +240,15 @@ impl Platform {
         kill(self.pid_of(part), libc::SIGKILL);
     }
 
+    /// Has a new router take over from the one that runs.
+    ///
+    /// # Panics
+    /// When the platform has no process.
+    pub fn upgrade_router(&self) {
+        let up = i32::try_from(self.up.id()).expect("a process id");
+        kill(up, libc::SIGHUP);
+    }
+
     /// Waits until the API answers, after a [`Platform::kill`].
     pub fn await_api(&self) {
         let api = self.api_addr();
@@ -291,7 +308,12 @@ fn give_programs(directory: &Path, user: u32) {
     std::os::unix::fs::chown(directory, Some(user), Some(user)).expect("it can be given away");
 }
 
-fn spawn(directory: &Path, ready_file: &Path, user: Option<u32>) -> Child {
+fn spawn(
+    directory: &Path,
+    ready_file: &Path,
+    user: Option<u32>,
+    environment: &[(&str, String)],
+) -> Child {
     let log = File::create(directory.join("up.log")).expect("the log can be made");
     let mut command = match user {
         None => Command::new(wait::program()),
@@ -318,6 +340,7 @@ fn spawn(directory: &Path, ready_file: &Path, user: Option<u32>) -> Child {
         .arg("--ready-file")
         .arg(ready_file)
         .env("LANDFALL_BOOT_TIMEOUT", BOOT_TIMEOUT_SECONDS)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
     command.spawn().expect("`landfall up` can be started")

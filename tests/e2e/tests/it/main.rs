@@ -3,6 +3,8 @@
 mod alone;
 mod cli;
 mod deploy;
+mod domains;
+mod edge;
 mod failures;
 mod files;
 mod inside;

@@ -3,6 +3,7 @@
 mod changes;
 mod kills;
 mod rolling;
+mod switches;
 mod torture;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
