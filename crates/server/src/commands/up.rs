@@ -35,6 +35,8 @@ use crate::{
 
 /// How long a child may take to end when asked.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// And when asked a second time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A child that lived so long was started well; the next restart is quick again.
 const STEADY: Duration = Duration::from_secs(5);
 /// How long a router may take to take over.
@@ -328,6 +330,11 @@ async fn end(name: &str, child: &mut Child) {
         complain(&anyhow::Error::new(error).context(format!("cannot end the {name}")));
     }
     if timeout(FAREWELL, child.wait()).await.is_ok() {
+        return;
+    }
+    // Asked twice, it ends at once, and says so to those whom it still serves.
+    let asked = kill_process(pid, Signal::TERM);
+    if asked.is_ok() && timeout(LAST_WORDS, child.wait()).await.is_ok() {
         return;
     }
     tracing::warn!(name, "did not end in time; killing it");
