@@ -220,27 +220,22 @@ impl Placement {
         lane: &Lane,
         exchange: &mut Exchange<S>,
     ) -> Result<Lease, Code> {
-        let mut queued = None;
+        let mut queued: Option<Waiting> = None;
         loop {
+            // Listen first, then look, so that no change is missed.
+            let changed = queued.as_ref().map(Waiting::changed);
             let host = self.host_of(exchange.subject());
             if let Some(lease) = self.look(lane, host)? {
                 return Ok(lease);
             }
-            match &mut queued {
-                // Look once more after subscribing, so that no change is missed.
-                None => {
-                    queued = Some((lane.routes.shared.changes(), queue(lane, host)?));
-                    exchange.waits();
-                }
-                Some((changes, _)) => {
-                    call(lane, host, exchange.subject());
-                    if timeout_at(self.boot_deadline, changes.changed())
-                        .await
-                        .is_err()
-                    {
-                        return Err(Code::H20);
-                    }
-                }
+            let Some(changed) = changed else {
+                queued = Some(queue(lane, host)?);
+                exchange.waits();
+                continue;
+            };
+            call(lane, host, exchange.subject());
+            if timeout_at(self.boot_deadline, changed).await.is_err() {
+                return Err(Code::H20);
             }
         }
     }

@@ -27,10 +27,7 @@ use std::{
 };
 
 use api::clock::Time;
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use self::{
     activity::{Activity, millis},
@@ -58,9 +55,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Routes {
     newest: RwLock<Arc<Table>>,
-    generation: watch::Sender<u64>,
-    /// The same number where reading it costs nothing.
-    fast_generation: AtomicU64,
+    /// Rises with each new table.
+    generation: AtomicU64,
     next_serial: AtomicU64,
     /// See [`crate::RouterConfig::max_in_flight_per_dyno`].
     max_in_flight: usize,
@@ -119,8 +115,7 @@ impl Routes {
         Self {
             max_in_flight,
             newest: RwLock::default(),
-            generation: watch::Sender::new(0),
-            fast_generation: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
             cuts: Arc::default(),
             certificates: Arc::default(),
@@ -175,6 +170,7 @@ impl Routes {
         self.show_certificates(&mut keeper, &mut change);
         let mut left = Vec::new();
         let mut subjects = Vec::new();
+        let mut changed = Vec::new();
         if !change.apps.is_empty() {
             let names = Arc::make_mut(&mut after.apps);
             for (id, prepared) in change.apps {
@@ -185,6 +181,7 @@ impl Routes {
                     None => keeper.apps.remove(&id),
                 };
                 take_place(names, former.as_deref(), app.as_ref());
+                changed.extend(former.as_ref().or(app.as_ref()).map(Arc::clone));
                 subjects_of(former.as_deref(), app.as_deref(), &mut subjects);
                 left.extend(
                     former
@@ -195,12 +192,14 @@ impl Routes {
         }
         drop(keeper);
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
-        let generation = self.fast_generation.fetch_add(1, Ordering::SeqCst) + 1;
+        self.generation.fetch_add(1, Ordering::SeqCst);
         // Only now: a request that finds its backend retired looks again and finds the new table.
         for backend in &left {
             backend.retire();
         }
-        self.generation.send_replace(generation);
+        for app in changed {
+            app.queue.tell_changed();
+        }
         self.tell_lanes(&left);
         for subject in subjects {
             self.news.tell(subject);
@@ -215,11 +214,6 @@ impl Routes {
     /// All entries. For the thread that commits changes; no other may wait for it.
     pub(crate) fn keeper(&self) -> MutexGuard<'_, Keeper> {
         self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sees every change of the table.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
     }
 
     /// Returns when a request has ended on a backend outside the table, or the last one on a
@@ -394,7 +388,7 @@ impl LocalRoutes {
 
     /// The newest table; costs one atomic read while nothing changes.
     pub(crate) fn table(&self) -> Rc<Hold> {
-        let generation = self.shared.fast_generation.load(Ordering::SeqCst);
+        let generation = self.shared.generation.load(Ordering::SeqCst);
         let mut seen = self.seen.borrow_mut();
         if seen.0 != generation {
             *seen = (generation, Rc::new(Hold(self.shared.current())));

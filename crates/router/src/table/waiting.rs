@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// An app's queue; it is the same over all tables.
 #[derive(Debug, Default)]
 pub(crate) struct Queue(Mutex<Inner>);
@@ -11,6 +13,8 @@ struct Inner {
     count: usize,
     call: Option<Call>,
     next_call: u64,
+    /// Told when the app changes; made when first needed, since most apps never have to wait.
+    changed: Option<Arc<Notify>>,
 }
 
 /// What the server shall be told, once: a request waits for an app that is asleep.
@@ -56,6 +60,14 @@ impl Queue {
         self.lock().call = None;
     }
 
+    /// The app has changed: whoever waits looks again.
+    pub(super) fn tell_changed(&self) {
+        let changed = self.lock().changed.clone();
+        if let Some(changed) = changed {
+            changed.notify_waiters();
+        }
+    }
+
     pub(crate) fn current_call(&self) -> Option<Call> {
         self.lock().call.clone()
     }
@@ -66,6 +78,14 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Ready when the app has changed since this was called. Safe to drop.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + use<> {
+        let mut inner = self.0.lock();
+        Arc::clone(inner.changed.get_or_insert_default()).notified_owned()
     }
 }
 
@@ -82,7 +102,22 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, time::Duration};
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_told_when_its_own_app_changes() {
+        let (own, other) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
+        let (waiting, _beside) = (own.join(2).unwrap(), other.join(2).unwrap());
+        let mut changed = pin!(waiting.changed());
+        other.tell_changed();
+        let mut at_once = async || tokio::time::timeout(Duration::ZERO, changed.as_mut()).await;
+        assert!(at_once().await.is_err());
+        // Also before anybody listens with both ears.
+        own.tell_changed();
+        at_once().await.unwrap();
+    }
 
     #[test]
     fn one_call_as_long_as_any_request_waits() {

@@ -7,10 +7,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, HandshakeKind, RootCertStore,
+    crypto::ring::default_provider as provider,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{Bench, Dyno, HOST, text, within};
@@ -31,15 +35,10 @@ async fn connect_with(
     bench: &Bench,
     adapt: impl FnOnce(&mut ClientConfig),
 ) -> TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(bench.certificate.as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(bench))
         .with_no_client_auth();
     adapt(&mut config);
     let stream = TcpStream::connect(bench.https()).await.unwrap();
@@ -47,6 +46,13 @@ async fn connect_with(
     within(TlsConnector::from(Arc::new(config)).connect(name, stream))
         .await
         .unwrap()
+}
+
+fn roots(bench: &Bench) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let own = CertificateDer::from_pem_slice(bench.certificate.as_bytes()).unwrap();
+    roots.add(own).unwrap();
+    roots
 }
 
 async fn dyno() -> Dyno {
@@ -74,6 +80,37 @@ async fn http1_over_tls() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "example.localhost https 1.1 landfall hello");
     assert!(bench.line().await.ends_with("protocol=https"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_resumed_on_whichever_thread_it_comes_to() {
+    let mut bench = Bench::new().await;
+    let dyno = dyno().await;
+    bench.serve(&[&dyno]).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots(&bench))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut kinds = Vec::new();
+        // The kernel deals connections out to the threads: among so many, each gets some.
+        for _ in 0..24 {
+            let stream = TcpStream::connect(bench.https()).await.unwrap();
+            let name = ServerName::try_from(HOST).unwrap();
+            let mut stream = within(connector.connect(name, stream)).await.unwrap();
+            let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            within(stream.read_to_end(&mut answer)).await.unwrap();
+            kinds.push(stream.get_ref().1.handshake_kind());
+        }
+        assert_eq!(kinds.remove(0), Some(HandshakeKind::Full));
+        let is_resumed = |kind: &Option<HandshakeKind>| *kind == Some(HandshakeKind::Resumed);
+        assert!(kinds.iter().all(is_resumed), "{version:?}: {kinds:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
