@@ -43,6 +43,18 @@ pub(crate) fn run(_: &[String]) -> Result<()> {
             "warnings",
         ]),
     )?;
+    // Only the fuzz targets, which need another compiler, build it.
+    process::run(
+        "fuzzing",
+        process::cargo(&root).args([
+            "check",
+            "--quiet",
+            "--package",
+            "router",
+            "--features",
+            "fuzzing",
+        ]),
+    )?;
     process::run(
         "doc",
         process::cargo(&root)
