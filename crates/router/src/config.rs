@@ -11,7 +11,7 @@ use std::{
 
 use api::clock::Clock;
 
-use crate::handover::Sockets;
+use crate::{handover::Sockets, traces::Traces};
 
 /// Dynos tried for one request before it fails, as at Heroku.
 pub(crate) const MAX_TRIES: usize = 10;
@@ -56,6 +56,8 @@ pub struct RouterConfig {
     pub https: SocketAddr,
     /// Where metrics are read; port 0 takes a free one.
     pub metrics: Option<SocketAddr>,
+    /// Where spans of sampled requests go.
+    pub traces: Option<Traces>,
     /// Threads that route requests; one a core if `None`.
     pub threads: Option<NonZeroUsize>,
     /// How long each step may take.
@@ -84,6 +86,7 @@ impl RouterConfig {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             metrics: None,
+            traces: None,
             threads: None,
             timeouts: Timeouts::default(),
             max_in_flight_per_dyno: MAX_IN_FLIGHT_PER_DYNO,

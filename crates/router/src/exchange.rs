@@ -3,12 +3,18 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use api::ids::AppId;
+use api::{clock::Time, ids::AppId};
 use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::{
-    access::Line, codes::Code, lane::Lane, metrics::Ended, subject::Subject, table::Backend,
+    access::Line,
+    codes::Code,
+    lane::Lane,
+    metrics::Ended,
+    subject::Subject,
+    table::Backend,
+    traces::{Begun, Outcome, Times},
 };
 
 /// A cause of H26, in Heroku's words.
@@ -34,6 +40,8 @@ pub(crate) struct Exchange<S: Subject> {
     cause: Option<&'static str>,
     /// Of the request's body.
     bytes_in: u64,
+    /// If it is traced, which few are.
+    span: Option<Box<Begun>>,
     is_logged: bool,
 }
 
@@ -52,6 +60,7 @@ impl<S: Subject> Exchange<S> {
             bytes: 0,
             cause: None,
             bytes_in: 0,
+            span: None,
             is_logged: false,
         }
     }
@@ -62,6 +71,15 @@ impl<S: Subject> Exchange<S> {
 
     pub(crate) fn subject(&self) -> &S {
         &self.subject
+    }
+
+    /// It is traced.
+    pub(crate) fn trace(&mut self, begun: Option<Begun>) {
+        self.span = begun.map(Box::new);
+    }
+
+    pub(crate) fn span(&self) -> Option<&Begun> {
+        self.span.as_deref()
     }
 
     /// There is no dyno that can take it, so it waits for one.
@@ -154,6 +172,43 @@ impl<S: Subject> Exchange<S> {
         });
         let now = self.lane.clock.now();
         self.lane.recorder.record(self.app, now, &line);
+        if let Some(begun) = self.span.take() {
+            self.end_span(*begun, (code, status, service), now);
+        }
+    }
+
+    fn end_span(
+        &self,
+        begun: Begun,
+        (code, status, service): (Option<Code>, u16, Option<Duration>),
+        end: Time,
+    ) {
+        let subject = self.subject.described();
+        let table = self.lane.routes.table();
+        let app = table.find(subject.host).filter(|app| app.id == self.app);
+        // Only where an app answers for another, or has just gone.
+        let id = app.is_none().then(|| self.app.to_string());
+        let outcome = Outcome {
+            subject,
+            app: id
+                .as_deref()
+                .or(app.map(|app| app.name()))
+                .unwrap_or_default(),
+            dyno: self.dyno.as_ref().map(|dyno| dyno.name.as_str()),
+            code,
+            status,
+            times: Times {
+                queue: self.waited,
+                connect: self.connect,
+                service,
+            },
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes,
+            end,
+        };
+        if let Some(tracer) = &self.lane.tracer {
+            tracer.end(begun, &outcome);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     run::Stop,
     table::{LocalRoutes, Routes},
     timers::Timers,
+    traces::Tracer,
 };
 
 /// What the requests of one thread share.
@@ -43,6 +44,8 @@ pub(crate) struct Lane {
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: Recorder,
     pub(crate) counts: LaneCounts,
+    /// If requests are traced.
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
     /// Where clients are sent that should have come over TLS.
@@ -68,7 +71,7 @@ pub(crate) struct Open(Rc<Lane>);
 impl Lane {
     pub(crate) fn new(
         routes: Arc<Routes>,
-        (spool, ledger): (SpoolSender, Arc<Ledger>),
+        (spool, ledger, tracer): (SpoolSender, Arc<Ledger>, Option<Tracer>),
         (config, https_port): (&RouterConfig, u16),
     ) -> Self {
         Self {
@@ -87,6 +90,7 @@ impl Lane {
             is_forced: Cell::new(false),
             recorder: Recorder::new(spool),
             counts: LaneCounts::new(ledger),
+            tracer,
             timeouts: config.timeouts,
             clock: config.clock.clone(),
             https_port,

@@ -40,6 +40,7 @@ mod subject;
 mod table;
 mod timers;
 mod tls;
+mod traces;
 mod wake;
 mod watch;
 pub mod wire;
@@ -52,4 +53,5 @@ pub use crate::{
     feed::Feed,
     handover::Sockets,
     run::{Router, Stop, run},
+    traces::Traces,
 };

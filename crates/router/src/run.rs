@@ -35,6 +35,7 @@ use crate::{
     saved::{Said, Saved},
     table::Routes,
     tls::Tls,
+    traces::{Exporter, Tracer, Traces},
     watch::{Pulse, Watch},
     wire::entry::fingerprint,
 };
@@ -81,6 +82,7 @@ struct LaneStart {
     config: Arc<RouterConfig>,
     routes: Arc<Routes>,
     ledger: Arc<Ledger>,
+    tracer: Option<Tracer>,
     spool: SpoolSender,
     tls: Tls,
     https_port: u16,
@@ -166,15 +168,19 @@ impl Router {
             threads: vec![spool_thread],
             ended,
         };
-        let lane = LaneStart {
+        let mut lane = LaneStart {
             config,
             routes,
             ledger: Arc::default(),
+            tracer: None,
             spool,
             tls,
             https_port: addresses.https.port(),
             stop: router.stop.subscribe(),
         };
+        if let Some(traces) = &lane.config.traces {
+            lane.tracer = Some(router.start_traces(traces.clone(), &ended_sender)?);
+        }
         router.start_lanes(&lane, &sockets, &ended_sender)?;
         drop(sockets);
         if let Some(address) = lane.config.metrics {
@@ -263,6 +269,26 @@ impl Router {
         Ok(())
     }
 
+    /// The thread ends when all lanes have, which hold what it is fed by.
+    fn start_traces(
+        &mut self,
+        traces: Traces,
+        ended: &mpsc::UnboundedSender<String>,
+    ) -> Result<Tracer, RouterError> {
+        let (tracer, spans) = Tracer::new(traces.per_million);
+        let exporter = Exporter::new(traces.endpoint, spans, tracer.tally());
+        self.spawn("traces".to_owned(), ended, move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(exporter.run()),
+                Err(error) => tracing::error!(%error, "cannot export traces"),
+            }
+        })?;
+        Ok(tracer)
+    }
+
     fn start_metrics(
         &mut self,
         address: SocketAddr,
@@ -275,6 +301,7 @@ impl Router {
             ledger: Arc::clone(&lane.ledger),
             routes: Arc::clone(&lane.routes),
             loss: lane.spool.loss(),
+            spans: lane.tracer.as_ref().map(Tracer::tally),
             clock: lane.config.clock.clone(),
         };
         let stop = lane.stop.clone();
@@ -489,7 +516,11 @@ async fn serve(
 ) {
     let lane = Rc::new(Lane::new(
         Arc::clone(&start.routes),
-        (start.spool.clone(), Arc::clone(&start.ledger)),
+        (
+            start.spool.clone(),
+            Arc::clone(&start.ledger),
+            start.tracer.clone(),
+        ),
         (&start.config, start.https_port),
     ));
     let house = Rc::clone(&lane);

@@ -2,6 +2,7 @@
 //! defaults. The one reader of the environment. Read [`Choices`], then [`Config`].
 
 mod acme;
+mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,10 @@ use clap::Parser;
 use platform::sizes::{SizeChoice, SizeError, Sizes};
 use thiserror::Error;
 
-pub use self::acme::{AcmeChoiceError, AcmeChoices};
+pub use self::{
+    acme::{AcmeChoiceError, AcmeChoices},
+    traces::{TraceChoiceError, TraceChoices},
+};
 
 /// As at Heroku.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -92,6 +96,9 @@ pub struct Choices {
     /// Where automatic certificates come from
     #[command(flatten)]
     pub acme: AcmeChoices,
+    /// Where the router's traces go
+    #[command(flatten)]
+    pub traces: TraceChoices,
     /// What to log: `info`, `debug`, `platform=debug,info`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -136,6 +143,8 @@ pub struct Config {
     pub sizes: Sizes,
     /// Where automatic certificates come from.
     pub acme: AcmeChoices,
+    /// Where the router's traces go.
+    pub traces: TraceChoices,
     /// The file that was read, for processes this one starts.
     pub file: Option<PathBuf>,
     /// What to log.
@@ -280,6 +289,7 @@ impl Config {
             flag("threads", threads.to_string().into());
         }
         flags.extend(self.acme.to_flags());
+        flags.extend(self.traces.to_flags());
         flags
     }
 
@@ -332,6 +342,7 @@ impl Choices {
                 self.sizes
             },
             acme: self.acme.over(below.acme),
+            traces: self.traces.over(below.traces),
             log: self.log.or(below.log),
         }
     }
@@ -373,6 +384,7 @@ impl Choices {
                 .map(|hours| Duration::from_hours(hours.min(MOST_CYCLE_HOURS))),
             sizes: Sizes::default().with(&self.sizes)?,
             acme: self.acme.absolute(),
+            traces: self.traces,
             // Children and dynos have other working directories.
             file: self
                 .config

@@ -47,8 +47,16 @@ pub(crate) async fn carry(connection: &mut Connection, incoming: &mut Incoming) 
             if let Some(extras) = &admitted.extras {
                 incoming.change(extras);
             }
+            let begun = lane.tracer.as_ref().and_then(|tracer| {
+                let client = incoming.field("traceparent");
+                tracer.begin(client, lane.clock.now())
+            });
+            if let Some(begun) = &begun {
+                incoming.trace(begun);
+            }
             let incoming = &*incoming;
-            let exchange = Exchange::new(lane, admitted.app, incoming);
+            let mut exchange = Exchange::new(lane, admitted.app, incoming);
+            exchange.trace(begun);
             Talk::new(connection, incoming, admitted)
                 .run(exchange)
                 .await

@@ -20,6 +20,7 @@ use crate::{
     pages::Accept,
     proxy::Peer,
     subject::{Described, Subject},
+    traces::Begun,
 };
 
 /// A request on its way.
@@ -134,6 +135,13 @@ impl Incoming {
     /// The head for a dyno as it is without an app's changes.
     pub(crate) fn plain_lead(&self) -> &[u8] {
         &self.head
+    }
+
+    /// Has the dyno's spans be children of ours.
+    pub(crate) fn trace(&mut self, begun: &Begun) {
+        let value = begun.traceparent();
+        let keeps_state = begun.has_parent();
+        self.changed = Some(render::traced(self.lead(), &value, keeps_state));
     }
 
     /// The head for the dyno.

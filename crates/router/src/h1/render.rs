@@ -147,6 +147,24 @@ pub(crate) fn to_dyno(
     }
 }
 
+/// A written head with another `traceparent`. What a client says of a trace's state is only kept
+/// where the trace is the client's.
+pub(crate) fn traced(head: &[u8], traceparent: &str, keeps_state: bool) -> Vec<u8> {
+    let mut traced = Vec::with_capacity(head.len() + 2 * traceparent.len());
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        if line == b"\r\n" {
+            write_field("traceparent", traceparent.as_bytes(), &mut traced);
+        }
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is_replaced = name.eq_ignore_ascii_case(b"traceparent")
+            || (!keeps_state && name.eq_ignore_ascii_case(b"tracestate"));
+        if !is_replaced {
+            traced.extend_from_slice(line);
+        }
+    }
+    traced
+}
+
 /// How a client is told where a response's body ends.
 pub(crate) fn reply_length(response: &Response<'_>, client: Version) -> BodyLength {
     match (response.body, client) {
@@ -330,6 +348,22 @@ mod tests {
         ];
         let told = told.map(|span| span.of(&out).to_owned());
         (String::from_utf8(out).unwrap().replace('\r', ""), told)
+    }
+
+    #[test]
+    fn a_traced_head_has_one_traceparent() {
+        let head =
+            b"GET /traceparent:1 HTTP/1.1\r\nhost: a\r\nTraceparent: x\r\ntracestate: y\r\n\r\n";
+        let written = |keeps_state| {
+            let traced = traced(head, "00-new", keeps_state);
+            String::from_utf8(traced).unwrap()
+        };
+        let line = "GET /traceparent:1 HTTP/1.1\r\nhost: a\r\n";
+        assert_eq!(
+            written(true),
+            format!("{line}tracestate: y\r\ntraceparent: 00-new\r\n\r\n")
+        );
+        assert_eq!(written(false), format!("{line}traceparent: 00-new\r\n\r\n"));
     }
 
     #[test]

@@ -89,6 +89,10 @@ families! {
         "When the certificate that a host is shown expires.";
     LINES_DROPPED: Counter "landfall_router_access_lines_dropped_total" &[],
         "Access lines that were lost because the disk was too slow.";
+    SPANS_EXPORTED: Counter "landfall_router_spans_exported_total" &[],
+        "Spans that a collector took; there is none unless traces are on.";
+    SPANS_DROPPED: Counter "landfall_router_spans_dropped_total" &[],
+        "Spans that no collector took in time, likewise.";
     INFO: Gauge "landfall_router_info" &["version"],
         "Always 1.";
     CPU: Counter "process_cpu_seconds_total" &[],

@@ -14,7 +14,7 @@ use super::{
     process,
     text::{Text, Value},
 };
-use crate::{access::Loss, codes::Code, table::Routes};
+use crate::{access::Loss, codes::Code, table::Routes, traces::Tally};
 
 /// How those are called for which there was no place; no app can be called so.
 const OTHERS: &str = "(others)";
@@ -28,6 +28,7 @@ pub(crate) struct Sources {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) loss: Loss,
+    pub(crate) spans: Option<Arc<Tally>>,
     pub(crate) clock: Clock,
 }
 
@@ -110,6 +111,11 @@ impl Sources {
 
     fn write_process(&self, text: &mut Text) {
         text.number(&family::LINES_DROPPED, Value::Number(self.loss.lines()));
+        let spans = self.spans.as_deref();
+        let exported = spans.map(|spans| ([], Value::Number(spans.exported())));
+        text.family(&family::SPANS_EXPORTED, exported);
+        let dropped = spans.map(|spans| ([], Value::Number(spans.dropped())));
+        text.family(&family::SPANS_DROPPED, dropped);
         let version = env!("CARGO_PKG_VERSION");
         text.family(&family::INFO, [([version], Value::Number(1))]);
         let usage = process::usage().unwrap_or_else(|error| {

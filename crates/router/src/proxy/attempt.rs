@@ -21,6 +21,7 @@ use crate::{
     place::{Death, Placed, Placement},
     pool::Use,
     table::Lease,
+    traces::Begun,
 };
 
 /// One request on its way to a dyno.
@@ -75,7 +76,7 @@ impl Attempt {
                 lease,
                 is_kept,
             } = self.place(exchange).await?;
-            match self.send(&mut connection).await {
+            match self.send(&mut connection, exchange.span()).await {
                 Ok(response) => {
                     self.source.forget_sent();
                     return Ok(Answer {
@@ -132,7 +133,11 @@ impl Attempt {
         }
     }
 
-    async fn send(&self, connection: &mut Connection) -> Result<Response<Incoming>, Broken> {
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        span: Option<&Begun>,
+    ) -> Result<Response<Incoming>, Broken> {
         let timeouts = &self.timeouts;
         let is_http2 = connection.is_http2();
         let body = self.source.body(is_http2);
@@ -145,6 +150,9 @@ impl Attempt {
         }
         if is_http2 {
             headers::for_http2(&self.head, &mut request);
+        }
+        if let Some(span) = span {
+            headers::span_to_dyno(span, request.headers_mut());
         }
         let mut response = pin!(connection.send(request));
         let (deadline, _) = self.source.deadline(timeouts);

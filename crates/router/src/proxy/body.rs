@@ -103,7 +103,7 @@ impl Relay {
     /// The whole response went through: log it and keep the connection.
     fn finish(&mut self) {
         let Some(Underway {
-            exchange,
+            mut exchange,
             connection,
             lease,
         }) = self.underway.take()
@@ -113,11 +113,13 @@ impl Relay {
         if self.request.has_ended() {
             connection.check_in(exchange.lane(), lease.backend());
         }
+        exchange.count_in(self.request.bytes());
         exchange.finish();
     }
 
     fn fail(&mut self, code: Code) {
-        if let Some(underway) = self.underway.take() {
+        if let Some(mut underway) = self.underway.take() {
+            underway.exchange.count_in(self.request.bytes());
             underway.exchange.fail(code);
         }
     }

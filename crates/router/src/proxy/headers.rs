@@ -12,10 +12,13 @@ use http::{
 };
 use hyper::body::Body;
 
-use crate::admission::Extras;
+use crate::{admission::Extras, traces::Begun};
 
 use super::head::{Head, X_FORWARDED_FOR, X_REQUEST_ID};
 
+/// Where in a trace the request is (W3C Trace Context).
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 /// Who the client is, by its certificate, if the app asked for one.
@@ -146,6 +149,17 @@ pub(crate) fn extras_to_dyno<B>(extras: &Extras, request: &mut Request<B>) {
         if let Ok(target) = target.parse() {
             *request.uri_mut() = target;
         }
+    }
+}
+
+/// Has the dyno's spans be children of ours. What a client says of a trace's state is only kept
+/// where the trace is the client's.
+pub(crate) fn span_to_dyno(span: &Begun, headers: &mut HeaderMap) {
+    if !span.has_parent() {
+        headers.remove(TRACESTATE);
+    }
+    if let Ok(value) = HeaderValue::try_from(span.traceparent()) {
+        headers.insert(TRACEPARENT, value);
     }
 }
 

@@ -82,11 +82,16 @@ pub(crate) async fn carry(
 ) -> Response<ReplyBody> {
     let extras = admitted.extras.map(Rc::from);
     let mut exchange = Exchange::new(Rc::clone(&lane), admitted.app, Rc::clone(&head));
+    exchange.trace(lane.tracer.as_ref().and_then(|tracer| {
+        let client = head.headers.get(headers::TRACEPARENT);
+        tracer.begin(client.map(HeaderValue::as_bytes), lane.clock.now())
+    }));
     let mut response = match answer_of(extras.as_ref(), &head, &source, &mut exchange).await {
         Ok(Found::File(hit, extras)) => files::respond(hit, &extras, exchange),
         Ok(Found::Dyno(answer)) => relay(answer, source, exchange, extras),
         Err(code) => {
             let accept = pages::Accept::of(&head.headers);
+            exchange.count_in(source.bytes());
             let (page, url) = match source.spoilt() {
                 Some(Spoilt::Malformed) => {
                     let page = Page::Refused(Refusal::Malformed);

@@ -57,6 +57,8 @@ pub(crate) struct RequestSource {
     sent: RefCell<Sent>,
     /// How many connections it was given to: only the last one reads it.
     views: Cell<u32>,
+    /// How much of it came.
+    bytes: Cell<u64>,
     /// When its last piece came, or it was first asked for.
     progress: Cell<Instant>,
 }
@@ -100,6 +102,7 @@ impl RequestSource {
             spoilt: Cell::new(None),
             sent: RefCell::default(),
             views: Cell::new(0),
+            bytes: Cell::new(0),
             progress: Cell::new(Instant::now()),
         }
     }
@@ -125,6 +128,11 @@ impl RequestSource {
     /// It will not be sent again.
     pub(crate) fn forget_sent(&self) {
         self.sent.borrow_mut().cut();
+    }
+
+    /// How much of it came.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
     }
 
     pub(crate) fn has_body(&self) -> bool {
@@ -255,6 +263,8 @@ impl Body for RequestBody {
         source.progress.set(Instant::now());
         match &frame {
             Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                source.bytes.set(source.bytes.get() + bytes as u64);
                 source.has_begun.set(true);
                 source.has_ended.set(upload.is_end_stream());
                 let mut sent = source.sent.borrow_mut();

@@ -20,4 +20,5 @@ mod strictness;
 mod support;
 mod switching;
 mod takeover;
+mod traces;
 mod upgrades;

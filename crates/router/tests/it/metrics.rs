@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
+use api::ids::SniEndpointId;
 use hyper::{Response, StatusCode};
-use router::{feed::Wait, wire::AppState};
+use router::{
+    feed::Wait,
+    wire::{AppState, Certificate, PrivateKey},
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{
@@ -339,6 +343,34 @@ async fn a_router_that_takes_over_shows_its_metrics_at_the_same_address() {
         1,
         "it counts from zero"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_seen_when_the_certificate_of_a_host_expires() {
+    let (mut bench, metrics) = bench().await;
+    let hosts = ["shop.example", "*.shop.example"].map(str::to_owned);
+    let mut wanted = rcgen::CertificateParams::new(hosts.to_vec()).unwrap();
+    wanted.not_after = rcgen::date_time_ymd(2031, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = wanted.self_signed(&key).unwrap();
+    let mut table = bench.table(AppState::Serving, &[]);
+    table.certificates = vec![Certificate {
+        id: SniEndpointId::new(),
+        app: bench.app,
+        hosts: hosts.to_vec(),
+        chain: made.pem(),
+        key: PrivateKey(key.serialize_pem()),
+        ocsp: None,
+    }];
+    let version = table.version;
+    bench.feed.publish(table);
+    assert_eq!(within(bench.feed.wait_applied(version)).await, Wait::Done);
+    let page = Page::read(metrics).await;
+    for host in hosts {
+        let name = "landfall_router_certificate_expiry_timestamp_seconds";
+        let expiry = page.count(&format!("{name}{{host=\"{host}\"}}"));
+        assert_eq!(expiry, 1_924_992_000, "{host}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

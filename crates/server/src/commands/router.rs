@@ -60,6 +60,7 @@ fn router_config(config: &Config, authority: &Authority) -> router::RouterConfig
         http: config.http,
         https: config.https,
         metrics: config.metrics,
+        traces: config.traces.settings(),
         threads: config.threads,
         ..router::RouterConfig::new(&config.data)
     }
