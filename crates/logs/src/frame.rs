@@ -1,7 +1,8 @@
-//! Framing of records in files: `length u32 LE | crc32 u32 LE | payload`, written so that a torn
-//! end is seen. Shared by segments and the spool; it must not know what a payload means.
+//! Framing of records in files: `length u32 LE | crc32 u32 LE | payload` (CRC-32 of IEEE 802.3, as
+//! in gzip), written so that a torn end is seen. Shared by segments and the spool; it must not know
+//! what a payload means.
 
-use std::sync::LazyLock;
+use crc32fast::hash as crc32;
 
 /// No payload is larger; a length above it is damage.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
@@ -27,30 +28,6 @@ pub(crate) fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let (payload, rest) = rest.split_at_checked(length)?;
     (crc32(payload) == u32::from_le_bytes(*crc)).then_some((payload, rest))
-}
-
-static CRC_TABLE: LazyLock<[u32; 256]> = LazyLock::new(|| {
-    std::array::from_fn(|index| {
-        let mut crc = u32::try_from(index).unwrap_or(0);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            };
-        }
-        crc
-    })
-});
-
-/// CRC-32 (IEEE 802.3, reflected), as in gzip.
-fn crc32(bytes: &[u8]) -> u32 {
-    let table = &*CRC_TABLE;
-    let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
-        let index = usize::from(crc.to_le_bytes().first().copied().unwrap_or(0) ^ byte);
-        table.get(index).copied().unwrap_or(0) ^ (crc >> 8)
-    });
-    !crc
 }
 
 #[cfg(test)]
