@@ -4,15 +4,17 @@
 //! It must not know what the names stand for. Read [`Names::find`].
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::BuildHasher,
+    hash::{BuildHasher, RandomState},
     sync::Arc,
 };
+
+use hashbrown::HashTable;
 
 /// At 100 000 names a shard holds about a hundred.
 const SHARDS: usize = 1024;
 
-type Shard<V> = HashMap<Arc<str>, V, RandomState>;
+/// By the hash that chose the shard, so that a look-up hashes once.
+type Shard<V> = HashTable<(Arc<str>, V)>;
 
 /// What each host name stands for. Clones share all shards until one of them is changed.
 #[derive(Clone, Debug)]
@@ -23,10 +25,9 @@ pub(crate) struct Names<V> {
 
 impl<V: Clone> Default for Names<V> {
     fn default() -> Self {
-        let random = RandomState::new();
-        let empty = Arc::new(Shard::with_hasher(random.clone()));
+        let empty = Arc::new(Shard::new());
         Self {
-            random,
+            random: RandomState::new(),
             shards: vec![empty; SHARDS],
         }
     }
@@ -59,30 +60,42 @@ impl<V: Clone> Names<V> {
 
     /// Exactly what stands for a [`Names::key`].
     pub(crate) fn get(&self, key: &str) -> Option<&V> {
-        self.shards.get(self.place(key))?.get(key)
+        let hash = self.random.hash_one(key);
+        let shard = self.shards.get(place(hash))?;
+        shard.find(hash, is(key)).map(|(_, value)| value)
     }
 
     pub(crate) fn insert(&mut self, key: Arc<str>, value: V) {
-        let place = self.place(&key);
-        if let Some(shard) = self.shards.get_mut(place) {
-            Arc::make_mut(shard).insert(key, value);
-        }
+        let hash = self.random.hash_one(&*key);
+        let random = &self.random;
+        let Some(shard) = self.shards.get_mut(place(hash)) else {
+            return;
+        };
+        let rehash = |(key, _): &(Arc<str>, V)| random.hash_one(&**key);
+        let entry = Arc::make_mut(shard).entry(hash, is(&key), rehash);
+        entry.insert((key, value));
     }
 
     /// Takes a name out if `is_it` says so of what it stands for.
     pub(crate) fn remove_if(&mut self, key: &str, is_it: impl FnOnce(&V) -> bool) {
-        let place = self.place(key);
+        let hash = self.random.hash_one(key);
         if self.get(key).is_some_and(is_it)
-            && let Some(shard) = self.shards.get_mut(place)
+            && let Some(shard) = self.shards.get_mut(place(hash))
+            && let Ok(entry) = Arc::make_mut(shard).find_entry(hash, is(key))
         {
-            Arc::make_mut(shard).remove(key);
+            entry.remove();
         }
     }
+}
 
-    fn place(&self, key: &str) -> usize {
-        let [.., high, low] = self.random.hash_one(key).to_be_bytes();
-        usize::from(u16::from_be_bytes([high, low])) % SHARDS
-    }
+/// The shard of a hash. Tables take the lowest and the highest bits for themselves.
+fn place(hash: u64) -> usize {
+    let [_, _, _, high, low, ..] = hash.to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low])) % SHARDS
+}
+
+fn is<V>(key: &str) -> impl Fn(&(Arc<str>, V)) -> bool {
+    move |(at, _)| **at == *key
 }
 
 #[cfg(test)]
