@@ -105,9 +105,9 @@ impl<S: Subject> Exchange<S> {
     }
 
     /// The dyno that is tried took the connection.
-    pub(crate) fn connected(&mut self, connect: Duration) {
+    pub(crate) fn connected(&mut self, connect: Duration, now: Instant) {
         self.connect = Some(connect);
-        self.served_since = Some(Instant::now());
+        self.served_since = Some(now);
     }
 
     /// The response's head is on its way to the client.

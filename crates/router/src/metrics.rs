@@ -16,7 +16,7 @@ mod server;
 mod text;
 
 pub(crate) use self::{
-    counts::{Ended, LaneCounts, Unrouted},
+    counts::{Ended, LaneCounts, SerialHasher, Unrouted},
     ledger::Ledger,
     page::Sources,
     server::Door,

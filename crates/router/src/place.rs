@@ -22,7 +22,7 @@ use crate::{
     config::{MAX_REPEATS, MAX_TRIES, MAX_WAITING_PER_APP},
     exchange::Exchange,
     lane::Lane,
-    pool::Use,
+    pool::{Fresh, Use},
     subject::Subject,
     table::{Backend, Lease, NoLease, Waiting, Wish},
     wake,
@@ -32,7 +32,7 @@ use crate::{
 /// A connection to a dyno that requests can be sent on.
 pub(crate) trait Leg: Sized {
     /// One that is there already and takes a request.
-    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self>;
+    fn kept(lane: &Lane, backend: &Backend, fresh: Fresh) -> Option<Self>;
 
     /// Makes one of a fresh connection.
     fn begin(
@@ -52,7 +52,8 @@ pub(crate) struct Placement {
     /// How many died over the request.
     deaths: usize,
     needs_fresh: bool,
-    boot_deadline: Instant,
+    /// From when it was first waited for.
+    boot_deadline: Option<Instant>,
     /// The host of another app that answers in the place of the one that was asked.
     host: Option<String>,
     wish: Wish,
@@ -89,7 +90,7 @@ impl<L> Placed<L> {
 }
 
 impl Placement {
-    pub(crate) fn new(lane: &Lane, extras: Option<&Extras>) -> Self {
+    pub(crate) fn new(extras: Option<&Extras>) -> Self {
         let wish = extras.map(|extras| Wish {
             affinity: extras.affinity,
             is_random: extras.is_random(),
@@ -101,7 +102,7 @@ impl Placement {
             refused: None,
             deaths: 0,
             needs_fresh: false,
-            boot_deadline: Instant::now() + lane.timeouts.boot,
+            boot_deadline: None,
         }
     }
 
@@ -115,19 +116,21 @@ impl Placement {
         if self.needs_fresh {
             return Ok(None);
         }
+        let now = Instant::now();
         let host = self.host_of(exchange.subject());
-        let Some(lease) = self.look(&lane, host)? else {
+        let Some(lease) = self.look(&lane, host, now)? else {
             return Ok(None);
         };
         let backend = lease.backend();
         if backend.rest.is_due() {
             return Ok(None);
         }
-        let Some(leg) = L::kept(&lane, backend, use_for, max_idle(&lane, use_for)) else {
+        let fresh = Fresh::new(&lane, use_for, now);
+        let Some(leg) = L::kept(&lane, backend, fresh) else {
             return Ok(None);
         };
         exchange.trying(backend);
-        exchange.connected(Duration::ZERO);
+        exchange.connected(Duration::ZERO, now);
         Ok(Some(Placed {
             leg,
             lease,
@@ -142,8 +145,12 @@ impl Placement {
         use_for: Use,
     ) -> Result<Placed<L>, Code> {
         let lane = Rc::clone(exchange.lane());
+        let boot = lane.timeouts.boot;
+        let boot_deadline = *self
+            .boot_deadline
+            .get_or_insert_with(|| Instant::now() + boot);
         for _ in 0..MAX_TRIES {
-            let lease = self.place(&lane, exchange).await?;
+            let lease = self.place(&lane, exchange, boot_deadline).await?;
             let backend = lease.backend();
             exchange.trying(backend);
             let began = Instant::now();
@@ -153,10 +160,12 @@ impl Placement {
                 self.pass_over(&lane, &lease, code);
                 continue;
             }
+            let now = Instant::now();
+            let fresh = Fresh::new(&lane, use_for, now);
             if !self.needs_fresh
-                && let Some(leg) = L::kept(&lane, backend, use_for, max_idle(&lane, use_for))
+                && let Some(leg) = L::kept(&lane, backend, fresh)
             {
-                exchange.connected(began.elapsed());
+                exchange.connected(now.duration_since(began), now);
                 return Ok(Placed {
                     leg,
                     lease,
@@ -165,9 +174,10 @@ impl Placement {
             }
             match dial(&lane, backend).await {
                 Ok(leg) => {
-                    let connect = began.elapsed();
+                    let now = Instant::now();
+                    let connect = now.duration_since(began);
                     lane.counts.connected(backend, connect);
-                    exchange.connected(connect);
+                    exchange.connected(connect, now);
                     return Ok(Placed {
                         leg,
                         lease,
@@ -219,13 +229,14 @@ impl Placement {
         &self,
         lane: &Lane,
         exchange: &mut Exchange<S>,
+        boot_deadline: Instant,
     ) -> Result<Lease, Code> {
         let mut queued: Option<Waiting> = None;
         loop {
             // Listen first, then look, so that no change is missed.
             let changed = queued.as_ref().map(Waiting::changed);
             let host = self.host_of(exchange.subject());
-            if let Some(lease) = self.look(lane, host)? {
+            if let Some(lease) = self.look(lane, host, Instant::now())? {
                 return Ok(lease);
             }
             let Some(changed) = changed else {
@@ -234,26 +245,26 @@ impl Placement {
                 continue;
             };
             call(lane, host, exchange.subject());
-            if timeout_at(self.boot_deadline, changed).await.is_err() {
+            if timeout_at(boot_deadline, changed).await.is_err() {
                 return Err(Code::H20);
             }
         }
     }
 
     fn host_of<'a>(&'a self, subject: &'a impl Subject) -> &'a str {
-        let asked = subject.described().host;
-        self.host.as_deref().unwrap_or(asked)
+        self.host.as_deref().unwrap_or_else(|| subject.host())
     }
 
     /// A dyno by the newest table; `None` while the app boots.
-    fn look(&self, lane: &Lane, host: &str) -> Result<Option<Lease>, Code> {
+    fn look(&self, lane: &Lane, host: &str, now: Instant) -> Result<Option<Lease>, Code> {
         let routes = &lane.routes;
         loop {
             let table = routes.table();
             let app = table.find(host).ok_or(Code::H99)?;
             return match app.state {
                 AppState::Serving if !app.has_backends() => Err(Code::H99),
-                AppState::Serving => match app.lease(&routes.shared, &self.tried, self.wish) {
+                AppState::Serving => match app.lease((&routes.shared, now), &self.tried, self.wish)
+                {
                     Ok(lease) => Ok(Some(lease)),
                     Err(NoLease::Outdated) => continue,
                     Err(NoLease::Full) => Err(Code::H22),
@@ -286,10 +297,17 @@ async fn dial<L: Leg>(lane: &Lane, backend: &Arc<Backend>) -> Result<L, Code> {
     }
 }
 
-fn max_idle(lane: &Lane, use_for: Use) -> Duration {
-    match use_for {
-        Use::Repeatable => lane.timeouts.upstream_idle,
-        Use::Once => lane.timeouts.upstream_idle_unrepeatable,
+impl Fresh {
+    fn new(lane: &Lane, use_for: Use, now: Instant) -> Self {
+        let max_idle = match use_for {
+            Use::Repeatable => lane.timeouts.upstream_idle,
+            Use::Once => lane.timeouts.upstream_idle_unrepeatable,
+        };
+        Self {
+            use_for,
+            max_idle,
+            now,
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! It goes by a backend's serial number: addresses and names are used again, serials never.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap, hash::BuildHasherDefault, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{config::MAX_IDLE_PER_BACKEND, table::Backend};
+use crate::{config::MAX_IDLE_PER_BACKEND, metrics::SerialHasher, table::Backend};
 
 /// What can be kept.
 pub(crate) trait Keep {
@@ -23,10 +23,19 @@ pub(crate) enum Use {
     Once,
 }
 
+/// How good a kept connection has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh {
+    pub(crate) use_for: Use,
+    pub(crate) max_idle: Duration,
+    pub(crate) now: Instant,
+}
+
 /// A thread's idle connections.
 #[derive(Debug)]
 pub(crate) struct Pool<L> {
-    idle: RefCell<HashMap<u64, Vec<Idle<L>>>>,
+    /// By [`Backend::serial`].
+    idle: RefCell<HashMap<u64, Vec<Idle<L>>, BuildHasherDefault<SerialHasher>>>,
     filled: Notify,
 }
 
@@ -46,22 +55,17 @@ impl<L> Default for Pool<L> {
 }
 
 impl<L: Keep> Pool<L> {
-    /// The connection that was used last, if it is alive and has not been idle for `max_idle`.
-    pub(crate) fn check_out(
-        &self,
-        backend: &Backend,
-        use_for: Use,
-        max_idle: Duration,
-    ) -> Option<L> {
+    /// The connection that was used last, if it is alive and has not been idle for too long.
+    pub(crate) fn check_out(&self, backend: &Backend, fresh: Fresh) -> Option<L> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&backend.serial)?;
         while let Some(Idle { leg, since }) = kept.pop() {
-            if since.elapsed() >= max_idle {
+            if fresh.now.duration_since(since) >= fresh.max_idle {
                 // The others have been idle for longer, but may do for another request.
                 kept.push(Idle { leg, since });
                 return None;
             }
-            if leg.is_usable(use_for) {
+            if leg.is_usable(fresh.use_for) {
                 return Some(leg);
             }
         }

@@ -3,6 +3,9 @@
 /// A request to an app.
 pub(crate) trait Subject {
     fn described(&self) -> Described<'_>;
+
+    /// [`Described::host`] alone.
+    fn host(&self) -> &str;
 }
 
 /// Its words, as they are logged.
@@ -30,12 +33,12 @@ impl Described<'_> {
             .unwrap_or_default();
         format!("{} {path} request_id={}", self.method, self.request_id)
     }
+}
 
-    /// Whether nobody acts twice on a repetition (RFC 9110 §9.2.2).
-    pub(crate) fn is_idempotent(&self) -> bool {
-        matches!(
-            self.method,
-            "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
-        )
-    }
+/// Whether nobody acts twice on a repetition (RFC 9110 §9.2.2).
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+    )
 }

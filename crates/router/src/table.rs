@@ -318,7 +318,12 @@ impl Routes {
 
     /// Milliseconds since the router started.
     pub(crate) fn elapsed_ms(&self) -> u64 {
-        millis(self.started.elapsed())
+        self.elapsed_ms_at(Instant::now())
+    }
+
+    /// The same for who knows the time.
+    pub(crate) fn elapsed_ms_at(&self, now: Instant) -> u64 {
+        millis(now.duration_since(self.started))
     }
 }
 
@@ -452,11 +457,11 @@ mod tests {
     }
 
     fn lease(routes: &Routes, tried: &[u64]) -> Result<Lease, NoLease> {
-        routes
-            .current()
-            .find("example.localhost")
-            .unwrap()
-            .lease(routes, tried, Wish::default())
+        routes.current().find("example.localhost").unwrap().lease(
+            (routes, Instant::now()),
+            tried,
+            Wish::default(),
+        )
     }
 
     #[test]
@@ -476,7 +481,8 @@ mod tests {
         );
         let app = outdated.find("example.localhost").unwrap();
         assert_eq!(
-            app.lease(&routes, &[], Wish::default()).unwrap_err(),
+            app.lease((&routes, Instant::now()), &[], Wish::default())
+                .unwrap_err(),
             NoLease::Outdated
         );
         drop(held);

@@ -19,7 +19,7 @@ use crate::{
     lane::Lane,
     pages::Accept,
     proxy::Peer,
-    subject::{Described, Subject},
+    subject::{Described, Subject, is_idempotent},
     traces::Begun,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Incoming {
     spans: Spans,
     /// The host in lower case, if the client wrote it otherwise.
     host: Option<String>,
+    /// See [`is_idempotent`].
+    pub(crate) is_idempotent: bool,
     pub(crate) version: Version,
     pub(crate) body: BodyLength,
     pub(crate) expects: Expectation,
@@ -92,6 +94,7 @@ impl Incoming {
             changed: None,
             spans,
             host: is_upper.then(|| request.host.to_ascii_lowercase()),
+            is_idempotent: is_idempotent(request.method),
             version: request.version,
             body: request.body,
             expects: request.expects,
@@ -171,5 +174,10 @@ impl Subject for &Incoming {
             forwarded_for: forwarded_for.of(&self.head),
             is_secure: self.is_secure,
         }
+    }
+
+    fn host(&self) -> &str {
+        let host = || self.spans.host.of(&self.head);
+        self.host.as_deref().unwrap_or_else(host)
     }
 }

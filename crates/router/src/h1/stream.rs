@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
@@ -18,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use crate::{
     lane::Lane,
     place::Leg,
-    pool::{Keep, Use},
+    pool::{Fresh, Keep, Use},
     table::Backend,
 };
 
@@ -106,8 +105,8 @@ impl Keep for Dyno {
 }
 
 impl Leg for Dyno {
-    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self> {
-        lane.dynos.check_out(backend, use_for, max_idle)
+    fn kept(lane: &Lane, backend: &Backend, fresh: Fresh) -> Option<Self> {
+        lane.dynos.check_out(backend, fresh)
     }
 
     async fn begin(_lane: &Lane, stream: TcpStream, _backend: &Arc<Backend>) -> io::Result<Self> {

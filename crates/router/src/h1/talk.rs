@@ -37,7 +37,6 @@ use crate::{
     exchange::{Exchange, UNKNOWN_EXPECTATION},
     place::{Death, Placed, Placement},
     pool::Use,
-    subject::Subject,
     table::Lease,
 };
 
@@ -169,7 +168,7 @@ impl<'a> Talk<'a> {
             self.cause = Some(UNKNOWN_EXPECTATION);
             return Err(Code::H26.into());
         }
-        let mut placement = Placement::new(&self.connection.lane, self.admitted.extras.as_deref());
+        let mut placement = Placement::new(self.admitted.extras.as_deref());
         loop {
             let placed = match placement.at_once(exchange, self.use_for())? {
                 Some(placed) => placed,
@@ -218,7 +217,7 @@ impl<'a> Talk<'a> {
     }
 
     fn is_idempotent(&self) -> bool {
-        self.incoming.described().is_idempotent()
+        self.incoming.is_idempotent
     }
 
     fn use_for(&self) -> Use {

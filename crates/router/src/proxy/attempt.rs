@@ -56,7 +56,7 @@ impl Attempt {
         source: Rc<RequestSource>,
         extras: Option<Rc<Extras>>,
     ) -> Self {
-        let placement = Placement::new(&lane, extras.as_deref());
+        let placement = Placement::new(extras.as_deref());
         let timeouts = extras.as_ref().map(|extras| extras.timeouts(lane.timeouts));
         Self {
             timeouts: timeouts.unwrap_or(lane.timeouts),

@@ -76,6 +76,10 @@ impl Subject for Rc<Head> {
             is_secure: self.peer.is_secure,
         }
     }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
 }
 
 /// A request that is not worth routing.

@@ -8,6 +8,7 @@ use api::{
     names::AppName,
 };
 use rand::Rng;
+use tokio::time::Instant;
 
 use super::{
     Routes,
@@ -72,15 +73,15 @@ pub(crate) enum NoLease {
 
 impl App {
     /// Begins a request on the less busy of two random backends, not one of `tried`, and one in
-    /// quarantine only when there is no other. Backends that are awake come first; of those that
-    /// must be woken all requests take the same, so that one wake serves them.
+    /// quarantine only when there is no other. Backends that are awake come first; of those that must
+    /// be woken all requests take the same, so that one wake serves them.
     pub(crate) fn lease(
         &self,
-        routes: &Routes,
+        (routes, now): (&Routes, Instant),
         tried: &[u64],
         wish: Wish,
     ) -> Result<Lease, NoLease> {
-        let now_ms = routes.elapsed_ms();
+        let now_ms = routes.elapsed_ms_at(now);
         let untried = || {
             self.backends
                 .iter()

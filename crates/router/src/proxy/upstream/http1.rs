@@ -1,6 +1,6 @@
 //! HTTP/1.1 to a dyno: one request at a time.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -11,7 +11,7 @@ use crate::{
     config::MAX_HEAD_BYTES,
     lane::Lane,
     place::Leg,
-    pool::{Keep, Use},
+    pool::{Fresh, Keep, Use},
     table::Backend,
 };
 
@@ -29,8 +29,8 @@ impl Keep for Http1 {
 }
 
 impl Leg for Http1 {
-    fn kept(lane: &Lane, backend: &Backend, use_for: Use, max_idle: Duration) -> Option<Self> {
-        lane.pool.check_out(backend, use_for, max_idle)
+    fn kept(lane: &Lane, backend: &Backend, fresh: Fresh) -> Option<Self> {
+        lane.pool.check_out(backend, fresh)
     }
 
     async fn begin(_lane: &Lane, stream: TcpStream, backend: &Arc<Backend>) -> io::Result<Self> {

@@ -29,7 +29,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::Notify, task::spawn_local, time::Instant};
 
 use super::RequestBody;
-use crate::{config::MAX_HEAD_BYTES, lane::Lane, place::Leg, pool::Use, table::Backend};
+use crate::{config::MAX_HEAD_BYTES, lane::Lane, place::Leg, pool::Fresh, table::Backend};
 
 /// Streams of one connection, whatever the dyno allows.
 const MAX_STREAMS: usize = 100;
@@ -168,7 +168,7 @@ impl Drop for Http2 {
 }
 
 impl Leg for Http2 {
-    fn kept(lane: &Lane, backend: &Backend, _use: Use, _max_idle: Duration) -> Option<Self> {
+    fn kept(lane: &Lane, backend: &Backend, _fresh: Fresh) -> Option<Self> {
         lane.streams.check_out(backend)
     }
 
