@@ -5,6 +5,7 @@
 
 use std::{rc::Rc, time::Duration};
 
+use rustix::net::sockopt::set_tcp_nodelay;
 use tokio::{net::TcpListener, sync::watch, task::spawn_local, time::sleep};
 
 use crate::{lane::Lane, run::Stop, serve::serve, tls::Tls};
@@ -19,6 +20,11 @@ pub(crate) async fn accept(
     tls: Option<Tls>,
     mut stop: watch::Receiver<Stop>,
 ) {
+    // Accepted sockets have it from this one, which saves a call for each.
+    if let Err(error) = set_tcp_nodelay(&listener, true) {
+        tracing::warn!(%error, "cannot have small packets sent at once");
+    }
+    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop != Stop::No) => return,
@@ -29,7 +35,7 @@ pub(crate) async fn accept(
                 let (lane, tls, stop) = (Rc::clone(&lane), tls.clone(), stop.clone());
                 spawn_local(async move {
                     let open = lane.open();
-                    if let Err(error) = serve(lane, stream, client, (tls, stop)).await {
+                    if let Err(error) = serve(lane, stream, (client, port), (tls, stop)).await {
                         tracing::debug!(%error, %client, "a client's connection broke");
                     }
                     drop(open);

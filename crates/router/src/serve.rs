@@ -35,15 +35,15 @@ use crate::{
     tls::Tls,
 };
 
-/// Serves an accepted connection to its end: TLS if there is an acceptor, then HTTP.
+/// Serves an accepted connection to its end: TLS if there is an acceptor, then HTTP. `port` is the
+/// one that the client came to.
 pub(crate) async fn serve(
     lane: Rc<Lane>,
     stream: TcpStream,
-    client: SocketAddr,
+    (client, port): (SocketAddr, u16),
     (tls, stop): (Option<Tls>, watch::Receiver<Stop>),
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut peer = Peer::new(client, stream.local_addr()?, tls.is_some());
+    let mut peer = Peer::new(client, port, tls.is_some());
     lane.follow_stop(&stop);
     let Some(tls) = tls else {
         let peer = Rc::new(peer);

@@ -352,6 +352,10 @@ impl Connection {
 
     /// Tells the client that nothing more comes, as far as that goes without waiting.
     async fn close(mut self) {
+        if !self.peer.is_secure {
+            // Dropping the socket tells as much.
+            return;
+        }
         poll_fn(|context| {
             drop(Pin::new(&mut self.stream).poll_shutdown(context));
             Poll::Ready(())

@@ -98,12 +98,12 @@ pub(crate) enum Refusal {
 }
 
 impl Peer {
-    pub(crate) fn new(client: SocketAddr, local: SocketAddr, is_secure: bool) -> Self {
+    pub(crate) fn new(client: SocketAddr, port: u16, is_secure: bool) -> Self {
         let address = client.ip().to_canonical();
         Self {
             address,
             ip: HeaderValue::try_from(address.to_string()).expect("an address is plain ASCII"),
-            port: HeaderValue::from(local.port()),
+            port: HeaderValue::from(port),
             is_secure,
             identity: None,
         }
@@ -240,11 +240,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = Peer::new(
-            SocketAddr::from(([1, 2, 3, 4], 5)),
-            SocketAddr::from(([127, 0, 0, 1], 8080)),
-            false,
-        );
+        let peer = Peer::new(SocketAddr::from(([1, 2, 3, 4], 5)), 8080, false);
         Head::check(request.body(()).unwrap().into_parts().0, Rc::new(peer))
     }
 

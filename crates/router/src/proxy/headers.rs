@@ -223,11 +223,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = Peer::new(
-            SocketAddr::from(([1, 2, 3, 4], 5)),
-            SocketAddr::from(([127, 0, 0, 1], 8443)),
-            true,
-        );
+        let peer = Peer::new(SocketAddr::from(([1, 2, 3, 4], 5)), 8443, true);
         let parts = request.body(()).unwrap().into_parts().0;
         let head = Head::check(parts, Rc::new(peer)).unwrap();
         shown(to_dyno(&head, (), Time::from_micros(1_771_488_000_006_329)).headers())

@@ -116,7 +116,7 @@ mod tests {
 
     fn peer(is_secure: bool, checked_for: Option<AppId>) -> Peer {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let mut peer = Peer::new(address, address, is_secure);
+        let mut peer = Peer::new(address, address.port(), is_secure);
         peer.identity = checked_for.map(|app| ClientIdentity { app, subject: None });
         peer
     }
