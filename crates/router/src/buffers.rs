@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// For heads and the first bytes behind them.
 pub(crate) const SMALL_BYTES: usize = 8 * 1024;
-/// For bodies, and the longest heads.
-pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+/// For bodies, and the longest heads: 64 KB and the head before them come in one read.
+pub(crate) const LARGE_BYTES: usize = 72 * 1024;
 /// Of each kind; what is given back beyond is freed.
 const MAX_KEPT: usize = 64;
 /// A text that grew longer is not kept.

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How long a connection keeps its state after a request, for the next one.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_millis(250);
 /// How long a client may go on sending what nobody reads, so that it gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
 /// And how much.

@@ -66,6 +66,11 @@ pub(crate) fn request<'h, 'b>(
         Ok(Status::Partial) => return too_long(bytes).map_or(Ok(None), Err),
         Err(error) => return Err(malformed(error)),
     };
+    if length > MAX_HEAD_BYTES
+        && let Some(malformed) = too_long(bytes)
+    {
+        return Err(malformed);
+    }
     check_extent(bytes, length)?;
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(Malformed::Line);
@@ -135,7 +140,7 @@ pub(crate) fn trailers<'h, 'b>(
     }
 }
 
-/// Why an unfinished request head will never do.
+/// Why a request head of so many bytes, or an unfinished one, will never do.
 fn too_long(bytes: &[u8]) -> Option<Malformed> {
     let line_bytes = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
     if line_bytes >= MAX_LINE_BYTES {
@@ -193,6 +198,7 @@ mod tests {
     fn request_heads() {
         let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_TARGET_BYTES));
         let long_line = format!("GET /{}", "a".repeat(MAX_TARGET_BYTES + 1100));
+        let longest_line = format!("{} / HTTP/1.1\r\n\r\n", "b".repeat(MAX_HEAD_BYTES));
         let long = format!(
             "GET / HTTP/1.1\r\na: {}\r\n\r\n",
             "b".repeat(MAX_HEAD_BYTES)
@@ -242,6 +248,7 @@ mod tests {
             (&long_target, Err(Malformed::TargetTooLong)),
             (&long_line, Err(Malformed::TargetTooLong)),
             (&long, Err(Malformed::HeadTooLong)),
+            (&longest_line, Err(Malformed::TargetTooLong)),
             (&unfinished, Err(Malformed::HeadTooLong)),
             (&many, Err(Malformed::TooManyFields)),
             (&most, Ok(true)),
