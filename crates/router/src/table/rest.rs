@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::backend::Lease;
 use crate::{codes::Code, wire::SleepTicket};
 
-/// One backend's tickets.
+/// One backend's tickets; what most backends never have is in boxes.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     /// Whether the newest table has a ticket that is not used up. Written with `inner` locked.
@@ -31,8 +31,8 @@ struct Inner {
     /// By the newest table.
     ticket: Option<Arc<SleepTicket>>,
     /// The last one used up; it is remembered over tables without it.
-    woken: Option<Woken>,
-    underway: Option<Underway>,
+    woken: Option<Box<Woken>>,
+    underway: Option<Box<Underway>>,
 }
 
 #[derive(Clone, Debug)]
@@ -117,10 +117,10 @@ impl Rest {
             return Wake::Shared(underway.outcome.clone());
         }
         let (sender, outcome) = watch::channel(None);
-        inner.underway = Some(Underway {
+        inner.underway = Some(Box::new(Underway {
             ticket: ticket.ticket,
             outcome: outcome.clone(),
-        });
+        }));
         let duty = Duty {
             ticket,
             lease: lease.another(),
@@ -136,7 +136,7 @@ impl Rest {
         inner.underway.take_if(|wake| wake.ticket == ticket);
         if outcome.is_ok() && inner.woken.as_ref().is_none_or(|at| at.ticket < ticket) {
             let cause = std::mem::take(&mut duty.cause);
-            inner.woken = Some(Woken { ticket, cause });
+            inner.woken = Some(Box::new(Woken { ticket, cause }));
             self.weigh(&inner);
         }
         drop(inner);

@@ -9,7 +9,8 @@ use crate::{certificates::is_challenge, proxy::Peer, subject::Described, wire::A
 #[derive(Debug, Default)]
 pub(crate) struct Secure {
     redirects: bool,
-    hsts: Option<HeaderValue>,
+    /// Boxed, since few apps ask for it.
+    hsts: Option<Box<HeaderValue>>,
     /// Whether clients show certificates, and if so whether they must.
     demand: Option<Demand>,
 }
@@ -41,7 +42,7 @@ impl Secure {
             if hsts.preload {
                 text.push_str("; preload");
             }
-            HeaderValue::try_from(text).expect("it is plain ASCII")
+            Box::new(HeaderValue::try_from(text).expect("it is plain ASCII"))
         });
         let demand = tls.client_authority.as_ref().map(|authority| {
             if authority.is_optional {
@@ -82,7 +83,7 @@ impl Secure {
     /// `Strict-Transport-Security` for an answer to this peer; browsers ignore it over plain HTTP
     /// (RFC 6797 §7.2).
     pub(crate) fn hsts(&self, peer: &Peer) -> Option<&HeaderValue> {
-        self.hsts.as_ref().filter(|_| peer.is_secure)
+        self.hsts.as_deref().filter(|_| peer.is_secure)
     }
 }
 

@@ -11,7 +11,8 @@ pub(crate) struct Queue(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     count: usize,
-    call: Option<Call>,
+    /// Boxed, since hardly any app has one.
+    call: Option<Box<Call>>,
     next_call: u64,
     /// Told when the app changes; made when first needed, since most apps never have to wait.
     changed: Option<Arc<Notify>>,
@@ -48,10 +49,10 @@ impl Queue {
             return false;
         }
         inner.next_call += 1;
-        inner.call = Some(Call {
+        inner.call = Some(Box::new(Call {
             number: inner.next_call,
             cause: cause(),
-        });
+        }));
         true
     }
 
@@ -69,7 +70,7 @@ impl Queue {
     }
 
     pub(crate) fn current_call(&self) -> Option<Call> {
-        self.lock().call.clone()
+        self.lock().call.as_deref().cloned()
     }
 
     pub(crate) fn count(&self) -> usize {
