@@ -155,8 +155,10 @@ impl Attempt {
             headers::span_to_dyno(span, request.headers_mut());
         }
         let mut response = pin!(connection.send(request));
-        let (deadline, _) = self.source.deadline(timeouts);
-        let mut alarm = pin!(sleep_until(deadline));
+        // The request may end at any time, and the dyno's time begins then: who looks as often as that
+        // time is long never looks too late.
+        let between_looks = timeouts.first_byte.min(timeouts.rolling);
+        let mut alarm = pin!(sleep_until(Instant::now() + between_looks));
         loop {
             tokio::select! {
                 biased;
@@ -164,13 +166,14 @@ impl Attempt {
                 () = &mut alarm => {}
             }
             let (deadline, awaited) = self.source.deadline(timeouts);
-            if deadline <= Instant::now() {
+            let now = Instant::now();
+            if deadline <= now {
                 return Err(Broken::Failed(match awaited {
                     Awaited::Dyno => Code::H12,
                     Awaited::Client => Code::H28,
                 }));
             }
-            alarm.as_mut().reset(deadline);
+            alarm.as_mut().reset(deadline.min(now + between_looks));
         }
     }
 

@@ -443,6 +443,22 @@ async fn errors_of_the_router_are_statuses_of_grpc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dyno_has_its_time_from_the_end_of_the_request() {
+    let mut bench = Bench::with(|timeouts| {
+        timeouts.first_byte = Duration::from_millis(200);
+        // Far above what the test may take.
+        timeouts.rolling = Duration::from_hours(1);
+    })
+    .await;
+    let dyno = dyno(100, |_| std::future::pending()).await;
+    serve(&mut bench, &[&dyno], speaking()).await;
+    let mut sender = plain_client(&bench).await;
+    let response = within(sender.send_request(call("/silent", whole("m"))));
+    let (head, ..) = collected(response.await.unwrap()).await;
+    assert_eq!(head["grpc-message"], "H12 Request timeout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_resets_ends_its_own_connection() {
     let mut bench = Bench::new().await;
     let (told, mut ended) = mpsc::channel(1);
