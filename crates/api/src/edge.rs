@@ -57,6 +57,9 @@ pub struct Edge {
     /// What web dynos speak.
     #[serde(skip_serializing_if = "is_default")]
     pub dyno_protocol: DynoProtocol,
+    /// Whether the app and how it does are on the platform's status page.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_on_status_page: bool,
 }
 
 /// What web dynos speak on `$PORT`.

@@ -83,4 +83,6 @@ ids! {
     SniEndpointId;
     /// An uploaded source archive.
     SourceId;
+    /// What the operator says on the status page.
+    StatusNoteId;
 }

@@ -38,4 +38,6 @@ pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod stacks;
+pub mod status;
+pub mod status_notes;
 pub mod tls;

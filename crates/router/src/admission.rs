@@ -15,6 +15,7 @@ use crate::{
     lane::Lane,
     pages::Page,
     proxy::Peer,
+    status,
     subject::Described,
     table::{App, Lease, Passage},
     wire::PageUrls,
@@ -62,6 +63,8 @@ pub(crate) enum Refused {
     ToHttps(AppId),
     /// The app's edge settings say so.
     Edge(AppId, edge::Refused),
+    /// It is for the status page.
+    Status(Box<status::Answer>),
 }
 
 /// What is known of a request's body before any of it is read.
@@ -92,6 +95,11 @@ where
     let path = path.split('?').next().unwrap_or_default();
     if let Some(answer) = lane.routes.shared.certificates.answer(path) {
         return Err(Refused::Challenge(answer));
+    }
+    if lane.board.is_at(host) {
+        let now = lane.clock.now();
+        let answer = lane.board.answer(arrival.described, &arrival.field, now);
+        return Err(Refused::Status(Box::new(answer)));
     }
     let table = lane.routes.table();
     let Some(app) = table.find(host) else {

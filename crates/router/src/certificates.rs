@@ -214,7 +214,7 @@ impl Shown {
             EntryKey::TlsChallenge(host) => {
                 Arc::make_mut(&mut self.tls_answers).remove(host);
             }
-            EntryKey::App(_) | EntryKey::Certificate(_) => {}
+            EntryKey::App(_) | EntryKey::Certificate(_) | EntryKey::Note(_) => {}
         }
         match told {
             None => {}

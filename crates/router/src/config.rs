@@ -60,6 +60,8 @@ pub struct RouterConfig {
     pub traces: Option<Traces>,
     /// Threads that route requests; one a core if `None`.
     pub threads: Option<NonZeroUsize>,
+    /// The status page.
+    pub status: StatusConfig,
     /// How long each step may take.
     pub timeouts: Timeouts,
     /// Requests and upgraded connections in flight on one dyno, as this router sees it; H22 beyond.
@@ -88,6 +90,11 @@ impl RouterConfig {
             metrics: None,
             traces: None,
             threads: None,
+            status: StatusConfig {
+                hosts: vec!["status.localhost".to_owned()],
+                url: "http://status.localhost:8080/".to_owned(),
+                history: data.join("router/status.log"),
+            },
             timeouts: Timeouts::default(),
             max_in_flight_per_dyno: MAX_IN_FLIGHT_PER_DYNO,
             clock: Clock::system(),
@@ -95,6 +102,17 @@ impl RouterConfig {
             parent: None,
         }
     }
+}
+
+/// Where the status page is.
+#[derive(Clone, Debug)]
+pub struct StatusConfig {
+    /// Its host names, lower case; no app can have them. The first is what it is called.
+    pub hosts: Vec<String>,
+    /// Its URL, with a slash at the end, for those who read its feed elsewhere.
+    pub url: String,
+    /// The file of its history.
+    pub history: PathBuf,
 }
 
 /// How long each step of a request may take. The defaults are Heroku's where Heroku has one.
@@ -135,6 +153,10 @@ pub struct Timeouts {
     pub stuck_seconds: u32,
     /// Between two reports of what the apps had to do.
     pub activity: Duration,
+    /// Between two looks around for the status page.
+    pub look: Duration,
+    /// For which the server may be away before the status page tells of it.
+    pub word: Duration,
     /// After which the counters of an app or a dyno that is gone are forgotten: long enough for
     /// everybody who reads them to see the last of them.
     pub forget: Duration,
@@ -159,6 +181,8 @@ impl Default for Timeouts {
             leave: Duration::from_hours(1),
             stuck_seconds: 15,
             activity: Duration::from_secs(2),
+            look: Duration::from_secs(2),
+            word: Duration::from_secs(15),
             forget: Duration::from_mins(5),
         }
     }

@@ -40,6 +40,7 @@ use crate::{
     metrics::Ledger,
     run::Stop,
     saved::{Done, Saved},
+    status::Watcher,
     table::{Backend, Routes},
     wire::{
         FromRouter, MessageReader, PROTOCOL, ToRouter, WireError,
@@ -72,6 +73,8 @@ pub(crate) struct Control {
     /// See [`crate::Timeouts::forget`].
     forget: Duration,
     draining: Vec<Draining>,
+    /// Of the status page.
+    watcher: Arc<Watcher>,
 }
 
 /// A backend that left the table with requests in flight.
@@ -137,7 +140,7 @@ impl Control {
         (routes, ledger, spool): (Arc<Routes>, Arc<Ledger>, SpoolSender),
         (given, addresses): (Given, Addresses),
         stop: watch::Sender<Stop>,
-        config: &RouterConfig,
+        (config, watcher): (&RouterConfig, Arc<Watcher>),
     ) -> Self {
         Self {
             routes,
@@ -153,6 +156,7 @@ impl Control {
             activity: config.timeouts.activity,
             forget: config.timeouts.forget,
             draining: Vec::new(),
+            watcher,
         }
     }
 
@@ -203,6 +207,8 @@ impl Control {
                 server = None;
             }
             self.ledger.contact().set_connected(server.is_some());
+            let protocol = server.as_ref().map(|server| server.protocol);
+            self.watcher.ear().connected(protocol);
         }
     }
 

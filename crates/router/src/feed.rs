@@ -31,6 +31,12 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const PROTOCOL_WITH_SLEEP: u32 = 2;
 /// The first that tells the table entry by entry.
 pub(crate) const PROTOCOL_WITH_ENTRIES: u32 = 3;
+/// The first in which the server gives its word, and tells notes.
+pub(crate) const PROTOCOL_WITH_WORD: u32 = 4;
+/// Between two words.
+const WORD_INTERVAL: Duration = Duration::from_secs(5);
+/// A connected server that says nothing for so long is stuck.
+pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// Notices kept for a receiver that lags behind.
 const NOTICES: usize = 4096;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);

@@ -25,6 +25,7 @@ use crate::{
     pool::Pool,
     proxy::{Http1, Streams},
     run::Stop,
+    status::Board,
     table::{LocalRoutes, Routes},
     timers::Timers,
     traces::Tracer,
@@ -54,6 +55,8 @@ pub(crate) struct Lane {
     pub(crate) seats: Seats,
     /// Where the layers of slugs lie.
     pub(crate) layers: PathBuf,
+    /// Answers at the status page's hosts.
+    pub(crate) board: Arc<Board>,
     is_stopping: Cell<bool>,
     /// Another router has taken over: idle connections may bring one more request.
     is_leaving: Cell<bool>,
@@ -71,7 +74,8 @@ pub(crate) struct Open(Rc<Lane>);
 impl Lane {
     pub(crate) fn new(
         routes: Arc<Routes>,
-        (spool, ledger, tracer): (SpoolSender, Arc<Ledger>, Option<Tracer>),
+        (spool, ledger): (SpoolSender, Arc<Ledger>),
+        (tracer, board): (Option<Tracer>, Arc<Board>),
         (config, https_port): (&RouterConfig, u16),
     ) -> Self {
         Self {
@@ -94,6 +98,7 @@ impl Lane {
             timeouts: config.timeouts,
             clock: config.clock.clone(),
             https_port,
+            board,
             open: Cell::new(0),
             closed: Notify::new(),
         }

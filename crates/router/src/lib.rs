@@ -36,6 +36,7 @@ mod proxy;
 mod run;
 mod saved;
 mod serve;
+mod status;
 mod subject;
 mod table;
 mod timers;
@@ -47,7 +48,7 @@ pub mod wire;
 
 pub use crate::{
     codes::code_names,
-    config::{RouterConfig, Timeouts},
+    config::{RouterConfig, StatusConfig, Timeouts},
     edge::{edge_password_hash, is_header, is_header_value},
     error::RouterError,
     feed::Feed,

@@ -17,7 +17,7 @@ mod text;
 
 pub(crate) use self::{
     counts::{Ended, LaneCounts, SerialHasher, Unrouted},
-    ledger::Ledger,
+    ledger::{AppTotals, Ledger},
     page::Sources,
     server::Door,
 };

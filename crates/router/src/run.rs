@@ -33,6 +33,7 @@ use crate::{
     listen,
     metrics::{Door, Ledger, Sources},
     saved::{Said, Saved},
+    status::Watcher,
     table::Routes,
     tls::Tls,
     traces::{Exporter, Tracer, Traces},
@@ -83,6 +84,7 @@ struct LaneStart {
     routes: Arc<Routes>,
     ledger: Arc<Ledger>,
     tracer: Option<Tracer>,
+    watcher: Arc<Watcher>,
     spool: SpoolSender,
     tls: Tls,
     https_port: u16,
@@ -168,11 +170,14 @@ impl Router {
             threads: vec![spool_thread],
             ended,
         };
+        let ledger = Arc::default();
+        let watcher = Watcher::open(&config, Arc::clone(&routes), Arc::clone(&ledger));
         let mut lane = LaneStart {
             config,
             routes,
-            ledger: Arc::default(),
+            ledger,
             tracer: None,
+            watcher: Arc::new(watcher),
             spool,
             tls,
             https_port: addresses.https.port(),
@@ -326,6 +331,7 @@ impl Router {
             config,
             routes,
             ledger,
+            watcher,
             spool,
             ..
         } = lane;
@@ -345,10 +351,16 @@ impl Router {
             (routes, ledger, spool),
             (self.given.clone(), self.addresses),
             self.stop.clone(),
-            &config,
+            (&config, Arc::clone(&watcher)),
         );
         self.spawn("control".to_owned(), ended, move || {
-            runtime.block_on(control.run(doors));
+            runtime.block_on(async {
+                tokio::select! {
+                    () = control.run(doors) => {}
+                    () = watcher.run() => {}
+                }
+                drop(watcher.hold().await);
+            });
         })
     }
 
@@ -516,11 +528,8 @@ async fn serve(
 ) {
     let lane = Rc::new(Lane::new(
         Arc::clone(&start.routes),
-        (
-            start.spool.clone(),
-            Arc::clone(&start.ledger),
-            start.tracer.clone(),
-        ),
+        (start.spool.clone(), Arc::clone(&start.ledger)),
+        (start.tracer.clone(), start.watcher.board()),
         (&start.config, start.https_port),
     ));
     let house = Rc::clone(&lane);

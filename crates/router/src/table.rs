@@ -27,7 +27,10 @@ use std::{
 };
 
 use api::clock::Time;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use self::{
     activity::{Activity, millis},
@@ -65,6 +68,8 @@ pub(crate) struct Routes {
     pub(crate) certificates: Arc<Certificates>,
     /// What the server may have to learn: see [`Routes::wait_news`].
     news: Arc<News>,
+    /// Told when a change concerns the status page.
+    status_news: Notify,
     /// The writer's view of the table; no request waits for it.
     keeper: Mutex<Keeper>,
     /// Told the serial numbers of backends that left.
@@ -120,6 +125,7 @@ impl Routes {
             cuts: Arc::default(),
             certificates: Arc::default(),
             news: Arc::default(),
+            status_news: Notify::new(),
             keeper: Mutex::default(),
             lanes: Mutex::default(),
             started: Instant::now(),
@@ -154,6 +160,7 @@ impl Routes {
                 let told = Some((fingerprint, challenge));
                 change.challenges.insert(key, told);
             }
+            Entry::Note(note) => drop(change.notes.insert(note.id, Some((fingerprint, note)))),
         }
         true
     }
@@ -168,6 +175,14 @@ impl Routes {
         after.version = change.version;
         // First: who sees the new routes shall not be shown a former certificate.
         self.show_certificates(&mut keeper, &mut change);
+        let is_first = self.current().version == 0;
+        let mut concerns_status = is_first || !change.notes.is_empty();
+        for (id, told) in change.notes {
+            match told {
+                Some(told) => keeper.notes.insert(id, told),
+                None => keeper.notes.remove(&id),
+            };
+        }
         let mut left = Vec::new();
         let mut subjects = Vec::new();
         let mut changed = Vec::new();
@@ -180,6 +195,8 @@ impl Routes {
                     Some(app) => keeper.apps.insert(id, Arc::clone(app)),
                     None => keeper.apps.remove(&id),
                 };
+                let wants = app.as_ref().is_some_and(|app| app.is_on_status_page);
+                concerns_status |= keeper.show(id, wants);
                 take_place(names, former.as_deref(), app.as_ref());
                 changed.extend(former.as_ref().or(app.as_ref()).map(Arc::clone));
                 subjects_of(former.as_deref(), app.as_deref(), &mut subjects);
@@ -204,6 +221,9 @@ impl Routes {
         for subject in subjects {
             self.news.tell(subject);
         }
+        if concerns_status {
+            self.status_news.notify_one();
+        }
         Committed { left, gone }
     }
 
@@ -223,6 +243,12 @@ impl Routes {
         self.news.wait().await;
     }
 
+    /// Returns when a change concerned the status page: its notes, or an app on it. For one waiter.
+    /// Safe to drop.
+    pub(crate) async fn wait_status_news(&self) {
+        self.status_news.notified().await;
+    }
+
     /// What that was.
     pub(crate) fn take_news(&self) -> Vec<Subject> {
         self.news.take()
@@ -233,7 +259,9 @@ impl Routes {
             || Arc::new(Activity::new(self.started)),
             |app| Arc::clone(&app.activity),
         );
-        let extras = *routes.extras.unwrap_or_default();
+        let mut extras = *routes.extras.unwrap_or_default();
+        // Which makes no difference to a request.
+        let is_on_status_page = std::mem::take(&mut extras.edge.is_on_status_page);
         let has_affinity = extras.has_affinity;
         let former_rules = former.and_then(|app| app.rules.as_ref());
         let rules = Rules::build(&extras, &routes.name, former_rules);
@@ -268,6 +296,7 @@ impl Routes {
             files: Files::build(&extras),
             pages: (!extras.pages.is_empty()).then(|| Arc::new(extras.pages)),
             has_affinity,
+            is_on_status_page,
             fingerprint,
         };
         Prepared {

@@ -20,7 +20,10 @@ use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use uuid::Uuid;
 
-pub use api::tls::{AppTls, ClientAuthority, Hsts};
+pub use api::{
+    status_notes::PostedNote,
+    tls::{AppTls, ClientAuthority, Hsts},
+};
 
 pub use self::{
     entry::{Entry, EntryKey},
@@ -29,8 +32,8 @@ pub use self::{
 
 /// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2
 /// there is sleep; before, the server said no hello. Since 3 the table comes entry by entry;
-/// before, it came whole.
-pub const PROTOCOL: u32 = 3;
+/// before, it came whole. Since 4 the server gives its word now and then, and there are notes.
+pub const PROTOCOL: u32 = 4;
 
 /// The longest message either side accepts, in bytes: far above a whole table of 100 000 routes,
 /// as protocols before 3 have it.
@@ -49,6 +52,9 @@ pub struct RouteTable {
     /// What certificate authorities may ask for at present, in any order.
     #[serde(default)]
     pub challenges: Vec<Challenge>,
+    /// What the operator says on the status page, in any order.
+    #[serde(default)]
+    pub notes: Vec<PostedNote>,
 }
 
 /// One app: the hosts it answers on and the dynos behind them.
@@ -214,6 +220,8 @@ pub enum ToRouter {
         /// [`RouteTable::version`]
         version: u64,
     },
+    /// The server is there. Said every few seconds, only to a router that speaks protocol 4 or above.
+    Word,
 }
 
 /// Router to server.

@@ -57,6 +57,7 @@ impl Control {
         let sockets = self.given.sockets().ok_or(io::ErrorKind::NotConnected)?;
         tracing::info!("another router takes over");
         self.spool.release().await;
+        let history = self.watcher.hold().await;
         let handed = async {
             let raw = stream.get_ref();
             raw.async_io(Interest::WRITABLE, || sockets.send(raw))
@@ -70,6 +71,7 @@ impl Control {
         match handed.await {
             Ok(stream) => {
                 self.spool.forward(stream);
+                history.give();
                 self.given.close();
                 self.stop.send_replace(Stop::Leaving);
                 Ok(())

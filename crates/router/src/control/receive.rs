@@ -55,6 +55,7 @@ impl Control {
             return Ok(());
         };
         self.ledger.contact().hear(self.clock.now());
+        self.watcher.ear().hear();
         match message {
             Ok(ToRouter::Hello { protocol }) => {
                 tracing::debug!(protocol, "the server says hello");
@@ -88,6 +89,7 @@ impl Control {
                 Ok(())
             }
             Ok(ToRouter::End { version }) => self.end(connected, version).await,
+            Ok(ToRouter::Word) => Ok(()),
             Err(misread) if misread.is_entry => connected.reject(misread).await,
             Err(misread) => Err(misread.error.into()),
         }

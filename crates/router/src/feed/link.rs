@@ -12,12 +12,12 @@ use tokio::{
     io::{AsyncWrite, AsyncWriteExt, BufReader},
     net::UnixStream,
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
     Addresses, FIRST_BACK_OFF, HELLO_TIMEOUT, LAST_BACK_OFF, PROTOCOL_WITH_ENTRIES,
-    PROTOCOL_WITH_SLEEP, Told, View, locked,
+    PROTOCOL_WITH_SLEEP, PROTOCOL_WITH_WORD, Told, View, WORD_INTERVAL, locked,
     model::{Batch, Model},
 };
 use crate::wire::{
@@ -112,6 +112,8 @@ impl<W: AsyncWrite + Unpin> Sender<'_, W> {
     /// later what has changed.
     async fn run(&mut self, newest: &mut watch::Receiver<u64>) -> Result<(), WireError> {
         self.greet().await?;
+        let mut words = interval(WORD_INTERVAL);
+        words.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = None;
         loop {
             newest.borrow_and_update();
@@ -129,9 +131,25 @@ impl<W: AsyncWrite + Unpin> Sender<'_, W> {
                 }
                 last = Some(version);
             }
-            if newest.changed().await.is_err() {
+            if !self.wait_newer(newest, &mut words).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits for a newer version, and gives the server's word meanwhile. Returns false when there
+    /// will be none.
+    async fn wait_newer(
+        &mut self,
+        newest: &mut watch::Receiver<u64>,
+        words: &mut Interval,
+    ) -> Result<bool, WireError> {
+        loop {
+            tokio::select! {
+                changed = newest.changed() => return Ok(changed.is_ok()),
+                _ = words.tick(), if self.protocol >= PROTOCOL_WITH_WORD => {}
+            }
+            write_message(&mut self.writer, &ToRouter::Word).await?;
         }
     }
 
@@ -185,8 +203,13 @@ impl<W: AsyncWrite + Unpin> Sender<'_, W> {
             unset,
         } = batch;
         let mut bytes = Vec::new();
-        let sets = set.iter().map(|entry| Message::Set { entry });
-        let unsets = unset.iter().map(|key| Message::Unset { key });
+        let knows_notes = self.protocol >= PROTOCOL_WITH_WORD;
+        let is_known = |entry: &&Arc<Entry>| knows_notes || !matches!(***entry, Entry::Note(_));
+        let is_known_key = |key: &&EntryKey| knows_notes || !matches!(key, EntryKey::Note(_));
+        let sets = set.iter().filter(is_known);
+        let sets = sets.map(|entry| Message::Set { entry });
+        let unsets = unset.iter().filter(is_known_key);
+        let unsets = unsets.map(|key| Message::Unset { key });
         let messages = std::iter::once(Message::Begin { version, after })
             .chain(unsets)
             .chain(sets)

@@ -155,6 +155,8 @@ impl Model {
                 Entry::App(routes) => table.apps.push(routes),
                 Entry::Certificate(certificate) => table.certificates.push(certificate),
                 Entry::Challenge(challenge) => table.challenges.push(challenge),
+                // Who is told the table like this does not know of them.
+                Entry::Note(_) => {}
             }
         }
         (self.version > 0).then_some(table)
@@ -165,7 +167,7 @@ impl Model {
 fn dynos(entry: &Entry) -> BTreeSet<DynoId> {
     match entry {
         Entry::App(AppRoutes { backends, .. }) => backends.iter().map(|at| at.dyno).collect(),
-        Entry::Certificate(_) | Entry::Challenge(_) => BTreeSet::new(),
+        Entry::Certificate(_) | Entry::Challenge(_) | Entry::Note(_) => BTreeSet::new(),
     }
 }
 

@@ -113,6 +113,11 @@ async fn answer(connection: &mut Connection, incoming: &Incoming, refused: Refus
         Refused::Challenge(text) => {
             reply::answer(StatusCode::OK, &[], text.as_bytes(), &manner, &mut out);
         }
+        Refused::Status(answer) => {
+            let fields = answer.fields.iter();
+            let fields: Vec<_> = fields.map(|(name, value)| (*name, &**value)).collect();
+            reply::answer(answer.status, &fields, &answer.body, &manner, &mut out);
+        }
         Refused::Edge(app, refused) => {
             write_denied(&refused, incoming, &manner, &mut out);
             let mut exchange = Exchange::new(Rc::clone(&lane), app, incoming);

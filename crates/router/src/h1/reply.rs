@@ -70,7 +70,10 @@ pub(crate) fn answer(
     }
     write_field("date", manner.date, out);
     write_connection(manner.version, manner.keeps, out);
-    write_framing(BodyLength::Bytes(text.len() as u64), out);
+    // Its length would be that of what the client has (RFC 9110 §15.4.5).
+    if status != StatusCode::NOT_MODIFIED {
+        write_framing(BodyLength::Bytes(text.len() as u64), out);
+    }
     out.extend_from_slice(b"\r\n");
     if manner.asked != Asked::Head {
         out.extend_from_slice(text);

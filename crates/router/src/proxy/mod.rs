@@ -160,6 +160,9 @@ fn refuse(
             Exchange::new(lane, app, head).fail(Code::H31);
             return page;
         }
+        Refused::Status(answer) => {
+            return answer.into_response(head.method == Method::HEAD);
+        }
         Refused::Challenge(answer) => {
             return Response::new(ReplyBody::Page(Full::from(answer)));
         }

@@ -49,6 +49,8 @@ pub(crate) struct App {
     pub(crate) pages: Option<Arc<PageUrls>>,
     /// Whether a client comes to the same dyno again.
     pub(crate) has_affinity: bool,
+    /// Whether it and how it does are on the status page.
+    pub(crate) is_on_status_page: bool,
 }
 
 /// Which backend a request would have.

@@ -7,10 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use api::ids::{AppId, SniEndpointId};
+use api::ids::{AppId, SniEndpointId, StatusNoteId};
 
 use super::{App, Backend};
-use crate::wire::{AppState, Certificate, Challenge, ClientAuthority, EntryKey, SleepTicket};
+use crate::wire::{
+    AppState, Certificate, Challenge, ClientAuthority, EntryKey, PostedNote, SleepTicket,
+};
 
 /// All entries. Each carries the fingerprint of what was told, so that what is told again costs
 /// nothing.
@@ -19,9 +21,31 @@ pub(crate) struct Keeper {
     pub(super) apps: HashMap<AppId, Arc<App>>,
     pub(super) certificates: HashMap<SniEndpointId, u64>,
     pub(super) challenges: HashMap<EntryKey, u64>,
+    pub(super) notes: HashMap<StatusNoteId, (u64, PostedNote)>,
+    /// The apps that want to be on the status page.
+    pub(super) shown: HashSet<AppId>,
 }
 
 impl Keeper {
+    /// The apps that want to be on the status page.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.shown.iter().filter_map(|app| self.apps.get(app))
+    }
+
+    /// What the operator says on the status page.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &PostedNote> {
+        self.notes.values().map(|(_, note)| note)
+    }
+
+    /// Notes whether an app wants to be on the status page. Returns whether that page is concerned.
+    pub(super) fn show(&mut self, id: AppId, wants: bool) -> bool {
+        if wants {
+            self.shown.insert(id);
+            return true;
+        }
+        self.shown.remove(&id)
+    }
+
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
         self.apps.values()
     }
@@ -44,6 +68,7 @@ impl Keeper {
             EntryKey::HttpChallenge(_) | EntryKey::TlsChallenge(_) => {
                 self.challenges.get(key).copied()
             }
+            EntryKey::Note(id) => self.notes.get(id).map(|(fingerprint, _)| *fingerprint),
         }
     }
 
@@ -52,6 +77,7 @@ impl Keeper {
         let certificates = self.certificates.keys().copied();
         apps.chain(certificates.map(EntryKey::Certificate))
             .chain(self.challenges.keys().cloned())
+            .chain(self.notes.keys().copied().map(EntryKey::Note))
     }
 }
 
@@ -69,6 +95,7 @@ pub(crate) struct Change {
     pub(super) apps: HashMap<AppId, Option<Prepared>>,
     pub(super) certificates: HashMap<SniEndpointId, Option<(u64, Certificate)>>,
     pub(super) challenges: HashMap<EntryKey, Option<(u64, Challenge)>>,
+    pub(super) notes: HashMap<StatusNoteId, Option<(u64, PostedNote)>>,
 }
 
 /// An app that is about to be routed to.
@@ -91,6 +118,7 @@ impl Change {
             apps: HashMap::new(),
             certificates: HashMap::new(),
             challenges: HashMap::new(),
+            notes: HashMap::new(),
         }
     }
 
@@ -117,6 +145,7 @@ impl Change {
             EntryKey::HttpChallenge(_) | EntryKey::TlsChallenge(_) => {
                 self.challenges.insert(key, None);
             }
+            EntryKey::Note(id) => drop(self.notes.insert(id, None)),
         }
     }
 
@@ -128,6 +157,7 @@ impl Change {
             EntryKey::HttpChallenge(_) | EntryKey::TlsChallenge(_) => {
                 self.challenges.contains_key(key)
             }
+            EntryKey::Note(id) => self.notes.contains_key(id),
         };
         self.seen.insert(key.clone());
         is_pending || keeper.fingerprint(key) != Some(fingerprint)
@@ -148,6 +178,7 @@ impl Change {
         let certificates = none_of(&self.certificates).map(|id| EntryKey::Certificate(*id));
         apps.chain(certificates)
             .chain(none_of(&self.challenges).cloned())
+            .chain(none_of(&self.notes).map(|id| EntryKey::Note(*id)))
             .filter(|key| keeper.fingerprint(key).is_some())
             .collect()
     }

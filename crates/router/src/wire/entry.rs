@@ -3,11 +3,11 @@
 //!
 //! Read [`Entry`], then [`read`].
 
-use api::ids::{AppId, SniEndpointId};
+use api::ids::{AppId, SniEndpointId, StatusNoteId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AppRoutes, Certificate, Challenge, RouteTable, ToRouter};
+use super::{AppRoutes, Certificate, Challenge, PostedNote, RouteTable, ToRouter};
 
 /// A part of the table that is told by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub enum Entry {
     Certificate(Certificate),
     /// An answer to a certificate authority.
     Challenge(Challenge),
+    /// What the operator says on the status page. Since protocol 4.
+    Note(PostedNote),
 }
 
 /// Under what an entry is told: what is told again under the same key replaces it.
@@ -33,6 +35,8 @@ pub enum EntryKey {
     HttpChallenge(String),
     /// The host of [`Challenge::TlsAlpn`].
     TlsChallenge(String),
+    /// [`PostedNote::id`]
+    Note(StatusNoteId),
 }
 
 impl Entry {
@@ -47,6 +51,7 @@ impl Entry {
             Self::Challenge(Challenge::TlsAlpn { host, .. }) => {
                 EntryKey::TlsChallenge(host.clone())
             }
+            Self::Note(note) => EntryKey::Note(note.id),
         }
     }
 }
@@ -57,8 +62,9 @@ impl RouteTable {
         let certificates = self.certificates.into_iter().map(Entry::Certificate);
         let challenges = self.challenges.into_iter().map(Entry::Challenge);
         let apps = self.apps.into_iter().map(Entry::App);
+        let notes = self.notes.into_iter().map(Entry::Note);
         // Before an app is routed to, its clients can be met as it wants.
-        certificates.chain(challenges).chain(apps)
+        certificates.chain(challenges).chain(apps).chain(notes)
     }
 }
 
@@ -98,6 +104,7 @@ pub(crate) fn key_of(entry: &Value) -> Option<EntryKey> {
             "tls_alpn" => Some(EntryKey::TlsChallenge(field("host")?.to_owned())),
             _ => None,
         },
+        "note" => Some(EntryKey::Note(field("id")?.parse().ok()?)),
         _ => None,
     }
 }
@@ -112,6 +119,8 @@ pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use api::{clock::Time, status_notes::Severity};
+
     use super::*;
     use crate::wire::{AppState, AppTls, PrivateKey};
 
@@ -143,6 +152,15 @@ mod tests {
                 host: "example.com".to_owned(),
                 chain: String::new(),
                 key: PrivateKey(String::new()),
+            }),
+            Entry::Note(PostedNote {
+                id: StatusNoteId::new(),
+                text: String::new(),
+                severity: Severity::Info,
+                app: None,
+                until: None,
+                created_at: Time::default(),
+                updated_at: Time::default(),
             }),
         ]
     }

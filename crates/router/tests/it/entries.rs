@@ -35,7 +35,7 @@ impl Server {
             writer,
         };
         let hello = server.heard().await;
-        assert!(matches!(hello, FromRouter::Hello { protocol: 3, .. }));
+        assert!(matches!(hello, FromRouter::Hello { protocol: 4, .. }));
         server.say(&ToRouter::Hello { protocol: PROTOCOL }).await;
         server
     }

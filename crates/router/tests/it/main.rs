@@ -16,6 +16,7 @@ mod metrics;
 mod repeating;
 mod sleep;
 mod static_files;
+mod status;
 mod strictness;
 mod support;
 mod switching;
