@@ -99,6 +99,17 @@ pub fn slug_blob(slug: impl Display, secret: &str) -> String {
     format!("/slugs/{slug}/{secret}")
 }
 
+/// What the status page shows, at its own host.
+pub const STATUS: &str = "/status.json";
+
+/// What the operator says on the status page.
+pub const STATUS_NOTES: &str = "/status/notes";
+
+/// `/status/notes/{note}`.
+pub fn status_note(note: impl Display) -> String {
+    format!("/status/notes/{note}")
+}
+
 /// `/apps/{app}/edge`.
 pub fn edge(app: impl Display) -> String {
     format!("/apps/{app}/edge")

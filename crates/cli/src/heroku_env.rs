@@ -83,11 +83,16 @@ fn variables(ready: &Ready, with_key: bool) -> Vec<(String, String)> {
     for name in [
         "HEROKU_PARTICLEBOARD_URL",
         "HEROKU_BUILDPACK_REGISTRY_URL",
-        "HEROKU_STATUS_HOST",
         "HEROKU_LOGIN_HOST",
     ] {
         variables.push((name, api.to_owned()));
     }
+    // The router answers also while the server does not.
+    let status = Some(&ready.status_url).filter(|url| !url.is_empty());
+    variables.push((
+        "HEROKU_STATUS_HOST",
+        status.unwrap_or(&ready.api_url).clone(),
+    ));
     if let Some((_, git_host)) = ready.git_url.split_once("://") {
         variables.push(("HEROKU_GIT_HOST", git_host.to_owned()));
     }
@@ -187,6 +192,8 @@ mod tests {
             ca_pem_path,
             admin_email: "admin@localhost".to_owned(),
             admin_token: "secret".to_owned(),
+            status_host: "status.localhost".to_owned(),
+            status_url: "http://localhost:8080".to_owned(),
             version: "0".to_owned(),
         }
     }
@@ -214,6 +221,7 @@ mod tests {
                 ("HEROKU_HOST", "http://localhost:5000"),
                 ("HEROKU_DATA_HOST", "localhost"),
                 ("HEROKU_LOGIN_HOST", "http://localhost:5000"),
+                ("HEROKU_STATUS_HOST", "http://localhost:8080"),
                 ("HEROKU_GIT_HOST", "localhost:5000"),
                 ("HEROKU_API_KEY", "secret"),
                 ("DISABLE_TELEMETRY", "true"),

@@ -11,6 +11,7 @@ mod inside;
 mod own;
 mod ready;
 mod sleep;
+mod status;
 
 pub use crate::{
     edge::EdgeArguments,
@@ -19,6 +20,7 @@ pub use crate::{
     inside::{CopyArguments, ExecArguments, ForwardArguments},
     ready::Ready,
     sleep::{SleepArguments, WakeArguments},
+    status::StatusArguments,
 };
 
 use std::{path::Path, process::ExitCode};
@@ -64,6 +66,14 @@ pub fn copy(ready_file: &Path, arguments: &CopyArguments) -> Result<ExitCode> {
 /// As [`exec`], and when a local port is taken.
 pub fn forward(ready_file: &Path, arguments: &ForwardArguments) -> Result<ExitCode> {
     inside::forward(ready_file, arguments)
+}
+
+/// `landfall status`: prints what the status page shows, or has the operator say something there.
+///
+/// # Errors
+/// When no platform runs, the router or the platform does not answer, or refuses.
+pub fn run_status(ready_file: &Path, arguments: &StatusArguments) -> Result<()> {
+    status::status(ready_file, arguments)
 }
 
 /// `landfall edge`: shows and changes what the router does for an app beyond routing.

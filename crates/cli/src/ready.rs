@@ -30,6 +30,12 @@ pub struct Ready {
     pub admin_email: String,
     /// Its token, which is also its password.
     pub admin_token: String,
+    /// What the status page is called: `status.localhost`.
+    #[serde(default)]
+    pub status_host: String,
+    /// Where it is, no slash at the end: `http://localhost:8080`.
+    #[serde(default)]
+    pub status_url: String,
     /// The program's version.
     pub version: String,
 }

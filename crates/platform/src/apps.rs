@@ -16,6 +16,8 @@ use crate::{
     regions,
 };
 
+/// What answers, or may come to answer, at these names below the platform's domain is no app.
+const RESERVED_NAMES: [&str; 4] = ["api", "dashboard", "git", "status"];
 /// Made-up names that are taken are tried again this often.
 const NAME_ATTEMPTS: usize = 8;
 
@@ -140,6 +142,7 @@ impl Platform {
         let builds = builds.into_iter().map(|build| build.id.as_uuid());
         let outputs = builds.chain(releases.iter().map(|release| release.id.as_uuid()));
         let deleted = self.store.delete_app(&caller.change(), app).await?;
+        self.tell_notes().await?;
         self.nudges.nudge(app);
         for output in outputs {
             self.outputs.remove(output).await;
@@ -168,6 +171,11 @@ impl Platform {
 }
 
 fn app_name(text: &str) -> Result<AppName> {
+    if RESERVED_NAMES.contains(&text) {
+        return Err(Error::Invalid {
+            message: format!("Name {text} is the platform's own"),
+        });
+    }
     text.parse()
         .map_err(|error: api::names::NameError| Error::Invalid {
             message: error.to_string(),

@@ -83,6 +83,8 @@ pub enum Action {
     UpdateCollaborators,
     /// Stop working on an app.
     LeaveApp,
+    /// Say something on the platform's status page.
+    UpdateStatusNotes,
 }
 
 /// What kind of person may.
@@ -90,21 +92,25 @@ pub enum Action {
 enum Who {
     Anyone,
     SignedIn,
+    /// Who answers for the platform itself.
+    Operator,
     Collaborator,
     Owner,
 }
 
-/// What a person is to an app; the order is the order of power.
+/// What a person is to an app; the order is the order of power. To the platform itself, the operator
+/// or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Stranger,
+    Operator,
     Collaborator,
     Owner,
 }
 
 impl Action {
     /// Every action, for tests that walk them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ReadPublic,
         Self::UseSecretUrl,
         Self::SignIn,
@@ -129,6 +135,7 @@ impl Action {
         Self::ReadLog,
         Self::UpdateCollaborators,
         Self::LeaveApp,
+        Self::UpdateStatusNotes,
     ];
 
     /// Whether it needs no token.
@@ -167,6 +174,7 @@ impl Action {
             Self::ReadConfigVars => (Who::Collaborator, READS_SECRETS),
             Self::UpdateConfigVars | Self::RunDyno => (Who::Collaborator, WRITES_SECRETS),
             Self::DeleteApp | Self::UpdateCollaborators => (Who::Owner, WRITES),
+            Self::UpdateStatusNotes => (Who::Operator, WRITES),
         }
     }
 }
@@ -184,6 +192,10 @@ impl Platform {
     ) -> Result<()> {
         let standing = match (bearer, target) {
             (Some(bearer), Target::App(app)) => Some(self.standing(&bearer.caller, app).await?),
+            (Some(bearer), Target::Platform) if action.rule().0 == Who::Operator => {
+                let account = self.store.account(bearer.caller.account).await?;
+                account.is_operator.then_some(Standing::Operator)
+            }
             _ => None,
         };
         decide(
@@ -247,6 +259,9 @@ fn decide(
     }
     let needed = match who {
         Who::Anyone | Who::SignedIn => return Ok(()),
+        // Who owns an app is not the platform's operator by that.
+        Who::Operator if standing == Some(Standing::Operator) => return Ok(()),
+        Who::Operator => return Err(Refusal::Standing),
         Who::Collaborator => Standing::Collaborator,
         Who::Owner => Standing::Owner,
     };
@@ -318,6 +333,26 @@ mod tests {
                 expected,
             );
         }
+    }
+
+    #[test]
+    fn only_the_operator_speaks_for_the_platform() {
+        for standing in [None, Some(Standing::Collaborator), Some(Standing::Owner)] {
+            let refused = Err(Refusal::Standing);
+            check(
+                Some(&[Scope::Global]),
+                Action::UpdateStatusNotes,
+                standing,
+                refused,
+            );
+        }
+        let operator = Some(Standing::Operator);
+        let action = Action::UpdateStatusNotes;
+        check(Some(&[Scope::Write]), action, operator, Ok(()));
+        check(Some(&[Scope::Read]), action, operator, Err(Refusal::Scope));
+        let app = Action::ReadApp;
+        let refused = Err(Refusal::Standing);
+        check(Some(&[Scope::Global]), app, operator, refused);
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod stacks;
+pub mod status_notes;
 mod watch;
 
 use std::sync::Arc;
@@ -101,6 +102,7 @@ pub struct Platform {
     pub(crate) certificates_due: Arc<tokio::sync::Notify>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) route_book: Arc<RouteBook>,
+    pub(crate) told_notes: Arc<status_notes::ToldNotes>,
     pub(crate) sleep_book: Arc<SleepBook>,
     pub(crate) running_builds: Builds,
     pub(crate) rendezvous: Rendezvous,
@@ -158,6 +160,7 @@ impl Platform {
             certificates_due: Arc::default(),
             trust: Arc::default(),
             route_book,
+            told_notes: Arc::default(),
             sleep_book,
             running_builds: Builds::default(),
             rendezvous: Rendezvous::default(),

@@ -67,6 +67,8 @@ enum Command {
     Sleep(Sleep),
     /// Wake an app: landfall wake -a APP
     Wake(Wake),
+    /// Show what the status page shows, or say something there: landfall status note TEXT
+    Status(Status),
     /// Show what this machine offers the platform
     Doctor(doctor::Arguments),
     /// Measure the engine: seconds from starting a dyno to its first answer
@@ -144,6 +146,14 @@ struct Wake {
     arguments: cli::WakeArguments,
 }
 
+#[derive(Debug, clap::Args)]
+struct Status {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::StatusArguments,
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let called = std::env::args_os().next().unwrap_or_default();
@@ -198,6 +208,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Wake(Wake { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_wake(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Status(Status { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_status(&ready, &arguments).map(|()| ExitCode::SUCCESS)
         }
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),

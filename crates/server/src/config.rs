@@ -2,6 +2,7 @@
 //! defaults. The one reader of the environment. Read [`Choices`], then [`Config`].
 
 mod acme;
+mod status;
 mod traces;
 
 use std::{

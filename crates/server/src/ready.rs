@@ -49,6 +49,8 @@ mod tests {
             ca_pem_path: "/ca.pem".into(),
             admin_email: "admin@localhost".to_owned(),
             admin_token: "secret".to_owned(),
+            status_host: "status.localhost".to_owned(),
+            status_url: "http://localhost:8080".to_owned(),
             version: "0".to_owned(),
         };
         announce(&ready, directory.path(), Some(&asked)).unwrap();

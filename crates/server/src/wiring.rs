@@ -116,6 +116,8 @@ pub(crate) fn names(config: &Config) -> Names {
         config.app_domain.clone(),
         format!("*.{}", config.app_domain),
     ];
+    // By name, too: clients do not take a wildcard directly below `localhost`.
+    hosts.extend(config.status_hosts());
     let is_host_name = |name: &str| {
         name.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
@@ -196,6 +198,8 @@ fn ready(config: &Config, authority: &Authority, keys: &Keys, port: u16) -> cli:
         ca_pem_path: authority.ca_pem(),
         admin_email: config.admin_email.clone(),
         admin_token: keys.admin_token.clone(),
+        status_host: config.status_hosts().swap_remove(0),
+        status_url: config.status_url(config.http, config.https),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

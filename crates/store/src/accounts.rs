@@ -21,6 +21,8 @@ pub struct Account {
     pub email: String,
     /// As the caller's password hashing writes it; none for robots.
     pub password_hash: Option<String>,
+    /// Whether it answers for the platform itself: the first account does.
+    pub is_operator: bool,
     /// When it was made.
     pub created_at: Time,
 }
@@ -51,27 +53,34 @@ impl Record for Account {
             id: columns.parsed("id")?,
             email: columns.text("email")?,
             password_hash: columns.optional_text("password_hash")?,
+            is_operator: columns.flag("is_operator")?,
             created_at: columns.time("created_at")?,
         })
     }
 }
 
 impl Store {
-    /// Makes an account; a taken email is a [`StoreError::Conflict`].
+    /// Makes an account; a taken email is a [`StoreError::Conflict`]. The first one is the
+    /// operator's.
     pub async fn create_account(&self, change: &Change, new: &NewAccount) -> Result<Account> {
         let mut write = self.write(change).await?;
+        let first = query("SELECT * FROM accounts LIMIT 1");
+        let is_operator = write.find::<Account>(first).await?.is_none();
         let account = Account {
             id: AccountId::new(),
             email: new.email.to_lowercase(),
             password_hash: new.password_hash.clone(),
+            is_operator,
             created_at: write.now,
         };
         let statement = query(
-            "INSERT INTO accounts (id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO accounts (id, email, password_hash, is_operator, created_at)
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(account.id.to_string())
         .bind(account.email.clone())
         .bind(account.password_hash.clone())
+        .bind(i64::from(account.is_operator))
         .bind(account.created_at.as_micros());
         write
             .run(statement)

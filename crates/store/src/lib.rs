@@ -30,6 +30,7 @@ mod sleep;
 mod slugs;
 mod sni_endpoints;
 mod sources;
+mod status_notes;
 mod words;
 mod write;
 
@@ -57,6 +58,7 @@ pub use crate::{
     slugs::{NewSlug, Slug, SlugContents},
     sni_endpoints::{CertificatePair, SniEndpoint},
     sources::{NewSource, Source},
+    status_notes::NewStatusNote,
     words::UnknownWord,
 };
 use crate::{backend::Backend, seal::RootKey};

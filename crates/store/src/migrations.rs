@@ -37,6 +37,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 6,
         sql: include_str!("../migrations/0006_edge.sql"),
     },
+    Migration {
+        version: 7,
+        sql: include_str!("../migrations/0007_status_notes.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

@@ -24,6 +24,8 @@ use crate::{
     releases::{NewRelease, Release},
     sleep::{Sleep, SleepUpdate},
     sources::Source,
+    status::Status,
+    status_notes::{NewStatusNote, StatusNote},
 };
 
 const NO_BODY: Option<&()> = None;
@@ -255,6 +257,31 @@ impl Client {
         update: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<Edge, ClientError> {
         self.call(Method::PATCH, &paths::edge(app), Some(update))
+            .await
+    }
+
+    /// What the status page shows; the router answers this, without a token.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.call(Method::GET, paths::STATUS, NO_BODY).await
+    }
+
+    /// What the operator says on the status page.
+    pub async fn status_notes(&self) -> Result<Vec<StatusNote>, ClientError> {
+        self.call(Method::GET, paths::STATUS_NOTES, NO_BODY).await
+    }
+
+    /// Says something there.
+    pub async fn create_status_note(
+        &self,
+        note: &NewStatusNote,
+    ) -> Result<StatusNote, ClientError> {
+        self.call(Method::POST, paths::STATUS_NOTES, Some(note))
+            .await
+    }
+
+    /// Takes it back.
+    pub async fn delete_status_note(&self, note: &str) -> Result<StatusNote, ClientError> {
+        self.call(Method::DELETE, &paths::status_note(note), NO_BODY)
             .await
     }
 

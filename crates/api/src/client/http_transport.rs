@@ -14,6 +14,8 @@ use super::{Body, BodyError, ClientError, Transport};
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     authority: http::uri::Authority,
+    /// What the server is called, if that is not where it is.
+    name: Option<String>,
 }
 
 impl HttpTransport {
@@ -31,7 +33,17 @@ impl HttpTransport {
         }
         Ok(Self {
             authority: url.authority().cloned().ok_or_else(invalid)?,
+            name: None,
         })
+    }
+
+    /// Calls the server by another name than where it is.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            ..self
+        }
     }
 
     fn unreachable(&self, step: &'static str, source: impl Into<BodyError>) -> ClientError {
@@ -60,7 +72,8 @@ impl Transport for HttpTransport {
             .map_err(|error| self.unreachable("connect to", error))?;
         // Ends with the answer's body, or when both halves are dropped.
         drop(tokio::spawn(connection));
-        let name = HeaderValue::from_str(self.authority.as_str())
+        let name = self.name.as_deref().unwrap_or(self.authority.as_str());
+        let name = HeaderValue::from_str(name)
             .map_err(|error| self.unreachable("send a request to", error))?;
         request.headers_mut().insert(header::HOST, name);
         let answer = sender

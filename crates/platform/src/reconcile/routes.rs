@@ -103,6 +103,11 @@ impl RouteBook {
         self.lock().change(feed, Vec::new(), vec![key]);
     }
 
+    /// Publishes entries that belong to no app.
+    pub(crate) fn tell(&self, set: Vec<Entry>, unset: Vec<EntryKey>, feed: &Feed) {
+        self.lock().change(feed, set, unset);
+    }
+
     fn complete(&self, feed: &Feed) {
         let mut book = self.lock();
         if let Some(early) = book.early.take() {
@@ -144,6 +149,12 @@ pub(super) async fn publish_all(platform: &Platform) -> Result<()> {
         }
         apps = failed;
         tokio::time::sleep(PAUSE_BETWEEN_LOOKS).await;
+    }
+    if let Err(error) = platform.tell_notes().await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot tell the status page's notes"
+        );
     }
     platform.route_book.complete(&platform.feed);
     Ok(())

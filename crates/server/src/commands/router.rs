@@ -62,6 +62,11 @@ fn router_config(config: &Config, authority: &Authority) -> router::RouterConfig
         metrics: config.metrics,
         traces: config.traces.settings(),
         threads: config.threads,
+        status: router::StatusConfig {
+            hosts: config.status_hosts(),
+            url: format!("{}/", config.status_url(config.http, config.https)),
+            history: config.data.join("router/status.log"),
+        },
         ..router::RouterConfig::new(&config.data)
     }
 }

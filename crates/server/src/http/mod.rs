@@ -38,6 +38,7 @@ mod sni_endpoints;
 mod sources;
 mod stacks;
 mod status;
+mod status_notes;
 mod streams;
 mod vacant;
 
@@ -124,6 +125,7 @@ pub fn table() -> Vec<Route> {
         sources::routes(),
         stacks::routes(),
         status::routes(),
+        status_notes::routes(),
         streams::routes(),
         vacant::routes(),
     ]

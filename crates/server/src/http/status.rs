@@ -1,7 +1,8 @@
-//! `/api/v4/current-status`: what `heroku status` asks. Answering it at all is the news.
+//! `/api/v4/current-status`: what `heroku status` asks where nobody told it of the router's status
+//! page. The server answers only for itself and for whether it hears a router.
 
-use axum::Json;
-use platform::authorize::Action;
+use axum::{Json, extract::State};
+use platform::{Platform, authorize::Action};
 use serde_json::{Value, json};
 
 use super::route::Route;
@@ -14,10 +15,15 @@ pub(super) fn routes() -> Vec<Route> {
     )]
 }
 
-async fn show() -> Json<Value> {
-    let system = |name: &str| json!({ "system": name, "status": "green" });
+async fn show(State(platform): State<Platform>) -> Json<Value> {
+    let apps = if platform.has_router() {
+        "green"
+    } else {
+        "red"
+    };
+    let system = |name: &str, status: &str| json!({ "system": name, "status": status });
     Json(json!({
-        "status": [system("Apps"), system("Data"), system("Tools")],
+        "status": [system("Apps", apps), system("Tools", "green")],
         "incidents": [],
         "scheduled": [],
     }))

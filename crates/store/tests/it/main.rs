@@ -43,3 +43,4 @@ mod releases;
 mod secrets;
 mod sleep;
 mod slugs;
+mod status_notes;

@@ -169,6 +169,8 @@ async fn a_strangers_token_opens_nothing() {
         answer.json()["message"],
         "You do not have access to the app example."
     );
+    let notes = get_as(&harness, stranger, "/status/notes").await;
+    assert_eq!(notes.status, StatusCode::FORBIDDEN);
     let added = harness
         .post("/apps/example/collaborators", json!({ "user": new.email }))
         .await;

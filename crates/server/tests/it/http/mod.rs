@@ -14,3 +14,4 @@ mod schema;
 mod slugs;
 mod sni_endpoints;
 mod sources;
+mod status_notes;
