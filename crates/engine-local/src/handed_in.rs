@@ -38,7 +38,10 @@ const TRUST_FILES: [&str; 9] = [
 const TRUST_DIRECTORY: &str = "SSL_CERT_DIR";
 /// Where package managers find packages: each row is one setting and its names, in any case, since
 /// npm reads them so. The addresses may hold passwords, so that only builds are told.
-const MIRRORS: [&[&str]; 6] = [
+const MIRRORS: [&[&str]; 9] = [
+    &["GOPROXY"],
+    &["GOSUMDB"],
+    &["GOPRIVATE"],
     &["NPM_CONFIG_REGISTRY"],
     &["PIP_INDEX_URL"],
     &["PIP_TRUSTED_HOST"],

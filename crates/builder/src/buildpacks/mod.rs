@@ -4,6 +4,7 @@
 //! process types they offer. They never touch the source but through [`SourceTree`]. Read
 //! [`Buildpack`] first, then `python`.
 
+mod go;
 mod nodejs;
 mod python;
 mod static_site;
@@ -41,6 +42,7 @@ const WITHHELD: [&str; 8] = [
 pub(crate) enum Buildpack {
     Nodejs,
     Python,
+    Go,
     StaticSite,
 }
 
@@ -80,12 +82,13 @@ impl Line {
 
 impl Buildpack {
     /// In the order in which they are asked, which is Heroku's.
-    const ALL: [Self; 3] = [Self::Nodejs, Self::Python, Self::StaticSite];
+    const ALL: [Self; 4] = [Self::Nodejs, Self::Python, Self::Go, Self::StaticSite];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nodejs => "heroku/nodejs",
             Self::Python => "heroku/python",
+            Self::Go => "heroku/go",
             Self::StaticSite => "heroku/static",
         }
     }
@@ -94,6 +97,7 @@ impl Buildpack {
         match self {
             Self::Nodejs => "Node.js",
             Self::Python => "Python",
+            Self::Go => "Go",
             Self::StaticSite => "Static site",
         }
     }
@@ -129,6 +133,7 @@ impl Buildpack {
         match self {
             Self::Nodejs => nodejs::detects(tree),
             Self::Python => python::detects(tree),
+            Self::Go => go::detects(tree),
             Self::StaticSite => static_site::detects(tree),
         }
     }
@@ -138,6 +143,7 @@ impl Buildpack {
         let looked_for = match self {
             Self::Nodejs => "a package.json",
             Self::Python => "a requirements.txt, uv.lock, poetry.lock or Pipfile.lock",
+            Self::Go => "a go.mod",
             Self::StaticSite => "an index.html or a static.json",
         };
         let mut lines = vec![
@@ -170,6 +176,7 @@ impl Buildpack {
         match self {
             Self::Nodejs => nodejs::plan(context, execution, plan).await,
             Self::Python => python::plan(context, execution, plan).await,
+            Self::Go => go::plan(context, execution, plan).await,
             Self::StaticSite => static_site::plan(&execution.tree, plan),
         }
     }
@@ -318,6 +325,10 @@ mod tests {
             "https://github.com/heroku/heroku-buildpack-static.git",
             Some(Buildpack::StaticSite),
         );
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-go",
+            Some(Buildpack::Go),
+        );
         check_name("heroku/ruby", None);
         check_name("https://github.com/other/heroku-buildpack-python", None);
         check_name("", None);
@@ -344,6 +355,8 @@ mod tests {
         check_detection(&["requirements.txt", "index.html"], Some(Buildpack::Python));
         check_detection(&["index.html"], Some(Buildpack::StaticSite));
         check_detection(&["static.json"], Some(Buildpack::StaticSite));
+        check_detection(&["go.mod", "index.html"], Some(Buildpack::Go));
+        check_detection(&["package.json", "go.mod"], Some(Buildpack::Nodejs));
         check_detection(&["sub/requirements.txt"], None);
         check_detection(&["README.md"], None);
         check_detection(&[], None);

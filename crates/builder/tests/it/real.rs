@@ -22,6 +22,8 @@ use tokio::sync::{OnceCell, mpsc};
 
 /// How long a started slug may take until it answers.
 const BOOT_DEADLINE: Duration = Duration::from_mins(1);
+/// Between two looks whether it does.
+const PROBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A real engine and a builder on it, in a directory of their own.
 pub(crate) struct Machine {
@@ -155,12 +157,14 @@ impl Machine {
             ) {
                 break;
             }
-            let log = self.engine.read_log(id, 0).await.unwrap();
+            // An app that has said nothing yet has no log to read, and this waits for it.
+            let log = tokio::time::timeout(PROBE_PAUSE, self.engine.read_log(id, 0)).await;
+            let has_ended = log.as_ref().is_ok_and(|log| log.as_ref().unwrap().ended);
             assert!(
-                tokio::time::Instant::now() < deadline && !log.ended,
+                tokio::time::Instant::now() < deadline && !has_ended,
                 "{probe:?} {log:#?}"
             );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(PROBE_PAUSE).await;
         }
         self.engine.stop(id, Duration::from_secs(5)).await.unwrap();
         self.engine.remove(id).await.unwrap();
@@ -290,6 +294,22 @@ async fn express_is_built_and_served_without_development_modules() {
         .built(&sample("express"), &[("notes.txt", "second")])
         .await;
     assert!(!output.contains("Installing node modules"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_is_built_with_its_own_version_and_served() {
+    let machine = Machine::open().await;
+    let (slug, output) = machine.built(&sample("go"), &[]).await;
+    assert!(output.contains("Using Go 1.25."), "{output}");
+    machine.serves(&slug).await;
+    let changed = [("more.go", "package main\n\nvar more = 1\n")];
+    let (again, output) = machine.built(&sample("go"), &changed).await;
+    assert!(
+        output.contains("Using cached install of Go 1.25."),
+        "{output}"
+    );
+    assert!(!output.contains("go: downloading"), "{output}");
+    machine.serves(&again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
