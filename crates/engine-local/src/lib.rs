@@ -14,6 +14,7 @@ mod dyno;
 mod engine;
 mod fixtures;
 mod handed_in;
+mod heap;
 mod inside;
 mod mend;
 mod nest;
@@ -34,6 +35,7 @@ mod usage;
 pub use crate::{
     engine::{LocalEngine, LocalEngineConfig},
     handed_in::is_handed_in,
+    heap::give_back_memory,
     seccomp::oci as oci_seccomp,
     usage::{Charge, Charged},
 };

@@ -70,6 +70,9 @@ pub struct RouterConfig {
     pub clock: Clock,
     /// Sockets to accept from in place of ones of its own on `http` and `https`.
     pub sockets: Option<Arc<Sockets>>,
+    /// Gives memory that lies unused back to the kernel; called now and then, by a thread that
+    /// serves no requests.
+    pub give_back: Option<fn()>,
     /// Who started it: told a line, `ready`, when it accepts requests.
     pub parent: Option<Arc<UnixStream>>,
 }
@@ -99,6 +102,7 @@ impl RouterConfig {
             max_in_flight_per_dyno: MAX_IN_FLIGHT_PER_DYNO,
             clock: Clock::system(),
             sockets: None,
+            give_back: None,
             parent: None,
         }
     }

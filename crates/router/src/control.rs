@@ -41,6 +41,7 @@ use crate::{
     run::Stop,
     saved::{Done, Saved},
     status::Watcher,
+    surplus::{Seen, Surplus},
     table::{Backend, Routes},
     wire::{
         FromRouter, MessageReader, PROTOCOL, ToRouter, WireError,
@@ -75,6 +76,11 @@ pub(crate) struct Control {
     draining: Vec<Draining>,
     /// Of the status page.
     watcher: Arc<Watcher>,
+    surplus: Surplus,
+    /// What the server said, since the router's start.
+    messages: u64,
+    /// See [`RouterConfig::give_back`].
+    give_back: Option<fn()>,
 }
 
 /// A backend that left the table with requests in flight.
@@ -157,6 +163,9 @@ impl Control {
             forget: config.timeouts.forget,
             draining: Vec::new(),
             watcher,
+            surplus: Surplus::default(),
+            messages: 0,
+            give_back: config.give_back,
         }
     }
 
@@ -186,11 +195,15 @@ impl Control {
                     }
                     Ok(())
                 }
-                message = next_message(&mut server) => self.hear(&mut server, message).await,
+                message = next_message(&mut server) => {
+                    self.messages += 1;
+                    self.hear(&mut server, message).await
+                }
                 () = routes.wait_news() => self.report(server.as_mut()).await,
                 _ = activity.tick() => {
                     self.look_after_file();
                     self.tidy_ledger();
+                    self.give_back();
                     self.report_activity(server.as_mut()).await
                 }
                 done = upkeep_done(&mut self.upkeep) => {
@@ -299,6 +312,20 @@ impl Control {
         let now = Duration::from_millis(self.routes.elapsed_ms());
         let keeper = self.routes.keeper();
         self.ledger.tidy(&keeper, self.forget, now);
+    }
+
+    /// Memory, if there is much of it to give.
+    fn give_back(&mut self) {
+        let lanes = self.ledger.lanes();
+        let seen = Seen {
+            connections: (2 * lanes.accepted).saturating_sub(lanes.open),
+            messages: self.messages,
+        };
+        if self.surplus.is_due(seen)
+            && let Some(give_back) = self.give_back
+        {
+            give_back();
+        }
     }
 
     /// Tells the server what it does not know yet.

@@ -38,6 +38,7 @@ mod saved;
 mod serve;
 mod status;
 mod subject;
+mod surplus;
 mod table;
 mod timers;
 mod tls;

@@ -67,6 +67,7 @@ fn router_config(config: &Config, authority: &Authority) -> router::RouterConfig
             url: format!("{}/", config.status_url(config.http, config.https)),
             history: config.data.join("router/status.log"),
         },
+        give_back: Some(engine_local::give_back_memory),
         ..router::RouterConfig::new(&config.data)
     }
 }
