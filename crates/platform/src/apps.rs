@@ -116,6 +116,7 @@ impl Platform {
                 .store
                 .rename_app(&change, app.id, &name, &hostname)
                 .await?;
+            self.follow_rename(&change, (&app.name, &name)).await?;
         }
         if update.maintenance.is_some() || build_stack.is_some() {
             let row = store::AppUpdate {

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use api::{
     edge::{BasicAuth, Edge, EdgeUser, HeaderRule, RateLimit, Redirect, StaticFiles},
     ids::AppId,
+    names::AppName,
 };
 use rand::{Rng, distr::Alphanumeric};
 use router::{edge_password_hash, is_header, is_header_value, wire::PathRoute};
 use serde_json::{Map, Value};
-use store::App;
+use store::{App, Change, StoreError};
 
 use crate::{
     Platform,
@@ -28,6 +29,8 @@ const PASSWORD_LETTERS: usize = 12;
 /// Longest time that may be set: an hour.
 const SECONDS: u32 = 3600;
 const SALT_LETTERS: usize = 22;
+/// How often a change is made anew because somebody else was quicker.
+const UPDATE_TRIES: usize = 5;
 
 impl Platform {
     /// An app's edge settings, without what nobody may read.
@@ -47,6 +50,22 @@ impl Platform {
         app: &App,
         update: Map<String, Value>,
     ) -> Result<Edge> {
+        let mut tries = 0;
+        loop {
+            match self.try_update_edge(bearer, app, update.clone()).await {
+                // Somebody else was quicker: what they changed stays.
+                Err(Error::Store(StoreError::Stale { .. })) if tries < UPDATE_TRIES => tries += 1,
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn try_update_edge(
+        &self,
+        bearer: &Bearer,
+        app: &App,
+        update: Map<String, Value>,
+    ) -> Result<Edge> {
         let present = self.store.edge(app.id).await?;
         let names: Vec<String> = update.keys().cloned().collect();
         let mut edge = merged(&present, update)?;
@@ -61,10 +80,44 @@ impl Platform {
             hash_passwords(auth, present.basic_auth.as_ref())?;
         }
         self.store
-            .set_edge(&bearer.caller.change(), app.id, &edge, &names)
+            .set_edge(&bearer.caller.change(), app.id, (&present, &edge), &names)
             .await?;
         self.nudges.nudge(app.id);
         Ok(edge.shown())
+    }
+
+    /// An app has another name: the paths of others that it answers name it by that.
+    pub(crate) async fn follow_rename(
+        &self,
+        change: &Change,
+        (old, new): (&AppName, &AppName),
+    ) -> Result<()> {
+        for app in self.store.apps().await? {
+            let mut tries = 0;
+            loop {
+                let former = self.store.edge(app.id).await?;
+                let mut edge = former.clone();
+                for path in edge.paths.iter_mut().filter(|path| path.app == *old) {
+                    path.app = new.clone();
+                }
+                if edge == former {
+                    break;
+                }
+                let names = ["paths".to_owned()];
+                let set = self
+                    .store
+                    .set_edge(change, app.id, (&former, &edge), &names);
+                match set.await {
+                    Err(StoreError::Stale { .. }) if tries < UPDATE_TRIES => tries += 1,
+                    set => {
+                        set?;
+                        self.nudges.nudge(app.id);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The paths of an app that others answer, as the router needs them. Where there is no such app

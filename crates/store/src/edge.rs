@@ -46,17 +46,29 @@ impl Store {
         sealed.open(&self.data_key(app).await?)
     }
 
-    /// Gives an app other edge settings. `names` are those of the settings that differ: all that
-    /// may be told of it.
+    /// Gives an app other edge settings, made of those it has. `names` are those of the settings
+    /// that differ: all that may be told of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it has others by now than `former`.
     pub async fn set_edge(
         &self,
         change: &Change,
         app: AppId,
-        edge: &Edge,
+        (former, edge): (&Edge, &Edge),
         names: &[String],
     ) -> Result<()> {
         let mut write = self.write_app(change, app).await?;
         let key = self.data_key_in(&mut write, app).await?;
+        let statement = query("SELECT edge FROM apps WHERE id = $1").bind(app.to_string());
+        let present = write.find::<SealedEdge>(statement).await?;
+        let present = present.map(|sealed| sealed.open(&key)).transpose()?;
+        if present.as_ref() != Some(former) {
+            return Err(StoreError::Stale {
+                resource: "edge settings of app",
+                key: app.to_string(),
+            });
+        }
         let sealed =
             (!edge.is_default()).then(|| key.seal(Purpose::Edge, &json!(edge).to_string()));
         let statement = query("UPDATE apps SET edge = $2, updated_at = $3 WHERE id = $1")

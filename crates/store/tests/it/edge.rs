@@ -12,12 +12,15 @@ case! {
         let rule = HeaderRule { name: "X-Token".to_owned(), value: Some("secret".to_owned()) };
         let edge = Edge { request_headers: vec![rule], ..Edge::default() };
         let names = ["request_headers".to_owned()];
-        f.store.set_edge(&change(), app.id, &edge, &names).await.unwrap();
+        let none = Edge::default();
+        f.store.set_edge(&change(), app.id, (&none, &edge), &names).await.unwrap();
         assert_eq!(f.store.edge(app.id).await.unwrap(), edge);
         let events = f.store.events(app.id, 1).await.unwrap();
         assert_eq!(events[0].kind, "edge.update");
         assert_eq!(events[0].details, serde_json::json!({ "settings": ["request_headers"] }));
-        f.store.set_edge(&change(), app.id, &Edge::default(), &names).await.unwrap();
+        let late = f.store.set_edge(&change(), app.id, (&none, &none), &names).await;
+        assert!(matches!(late.unwrap_err(), StoreError::Stale { .. }), "somebody was quicker");
+        f.store.set_edge(&change(), app.id, (&edge, &none), &names).await.unwrap();
         assert!(f.store.edge(app.id).await.unwrap().is_default());
         f.store.delete_app(&change(), app.id).await.unwrap();
         let gone = f.store.edge(app.id).await.unwrap_err();

@@ -29,6 +29,12 @@ async fn edge_settings_change_by_name_and_show_no_password() {
     let unknown = json!({ "paths": [{ "prefix": "/api", "app": "none" }] });
     let unknown = harness.patch(path, unknown).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let renamed = harness
+        .patch("/apps/other", json!({ "name": "another" }))
+        .await;
+    assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
+    let followed = harness.get(path).await.json();
+    assert_eq!(followed["paths"][0]["app"], "another");
     let off = json!({ "basic_auth": null, "paths": null });
     assert_eq!(harness.patch(path, off).await.json(), json!({}));
 }
