@@ -220,6 +220,39 @@ fn a_short_certificate_is_renewed_and_an_account_that_is_gone_replaced() {
 }
 
 #[test]
+fn an_account_that_was_deactivated_is_replaced_and_its_certificate_served_meanwhile() {
+    let files = tempfile::tempdir().unwrap();
+    let (_dns, dns) = mock_dns();
+    let (mut front, mut pebble) = (None, None);
+    let world = world(&mut front, |front| {
+        let started = Pebble::start(files.path(), front.surroundings(dns, 20));
+        let settings = settings(&started, ChallengeKind::Http);
+        pebble = Some(started);
+        settings
+    });
+    let (front, pebble) = (front.unwrap(), pebble.unwrap());
+    let app = world.app("example");
+    add(&world, &app, "www.example.test");
+    enable(&world, &app);
+    issued(&world, &app);
+    let account = || {
+        let kept = world.wait(world.store().acme_account(&pebble.url()));
+        kept.unwrap().unwrap()
+    };
+    let root = world.wait(pebble.issuing_root());
+    let host = "www.example.test";
+    let first = world.until("it is served", || shown(&world, &front, (host, &root)));
+    let revoked = account();
+    world.wait(pebble.deactivate(&revoked));
+    let second = world.until("another one is served", || {
+        let leaf = shown(&world, &front, (host, &root)).expect("never none");
+        (leaf != first).then_some(leaf)
+    });
+    assert_ne!(second, first);
+    assert_ne!(account(), revoked);
+}
+
+#[test]
 fn while_the_authority_is_away_the_old_certificate_is_served_even_expired() {
     let files = tempfile::tempdir().unwrap();
     let (_dns, dns) = mock_dns();

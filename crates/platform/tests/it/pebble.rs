@@ -7,11 +7,18 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    pin::Pin,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, Response, header::HOST};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use instant_acme::{Account, AccountCredentials, BodyWrapper, BytesResponse, Error, HttpClient};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -139,10 +146,47 @@ impl Pebble {
         listening(SocketAddr::from(([127, 0, 0, 1], self.port)));
     }
 
+    /// Ends an account there, as its owner may, or who has stolen its key.
+    pub(crate) async fn deactivate(&self, credentials: &str) {
+        let root = CertificateDer::from_pem_slice(self.root.as_bytes()).unwrap();
+        let builder = Account::builder_with_http(Box::new(Caller(root)));
+        let credentials: AccountCredentials = serde_json::from_str(credentials).unwrap();
+        let account = builder.from_credentials(credentials).await.unwrap();
+        account.deactivate().await.unwrap();
+    }
+
     /// The root of the certificates it issues; each start has another.
     pub(crate) async fn issuing_root(&self) -> CertificateDer<'static> {
         let answer = get(self.management, &self.root, "/roots/0").await;
         CertificateDer::from_pem_slice(answer.as_bytes()).unwrap()
+    }
+}
+
+/// A client of the authority beside the platform's.
+struct Caller(CertificateDer<'static>);
+
+impl HttpClient for Caller {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let root = self.0.clone();
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let port = parts.uri.port_u16().unwrap();
+            let to = SocketAddr::from(([127, 0, 0, 1], port));
+            let stream = connect(to, "localhost", &root).await.unwrap();
+            let io = TokioIo::new(stream);
+            let (mut sender, connection) = http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            let host = parts.uri.authority().unwrap().as_str().parse().unwrap();
+            parts.headers.insert(HOST, host);
+            parts.uri = parts.uri.path().parse().unwrap();
+            let sent = sender.send_request(Request::from_parts(parts, body)).await;
+            let (parts, body) = sent.unwrap().into_parts();
+            let body = Full::new(body.collect().await.unwrap().to_bytes());
+            Ok(BytesResponse::from(Response::from_parts(parts, body)))
+        })
     }
 }
 
