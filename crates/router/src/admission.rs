@@ -73,8 +73,6 @@ pub(crate) enum Announced {
     Bytes(u64),
     /// It is counted on its way.
     Counted,
-    /// Nobody counts it on its way.
-    Unknown,
 }
 
 /// A request as it is looked at here.
@@ -184,7 +182,6 @@ impl Extras {
         extras.limits = rules.limits(path);
         match (rules.max_body_bytes, arrival.body) {
             (Some(most), Announced::Bytes(bytes)) if bytes > most => Err(edge::Refused::Body),
-            (Some(_), Announced::Unknown) => Err(edge::Refused::BodyLength),
             _ => Ok(extras),
         }
     }

@@ -112,8 +112,6 @@ pub(crate) enum Refused {
     Redirect { status: u16, location: String },
     /// 413: its body is too long.
     Body,
-    /// 411: nobody knows how long its body is.
-    BodyLength,
 }
 
 impl Refused {
@@ -127,7 +125,6 @@ impl Refused {
                 StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND)
             }
             Self::Body => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyLength => StatusCode::LENGTH_REQUIRED,
         }
     }
 
@@ -141,7 +138,7 @@ impl Refused {
                 (WWW_AUTHENTICATE, HeaderValue::try_from(challenge).ok()?)
             }
             Self::Redirect { location, .. } => (LOCATION, HeaderValue::try_from(location).ok()?),
-            Self::Address | Self::Body | Self::BodyLength => return None,
+            Self::Address | Self::Body => return None,
         };
         Some((name, value))
     }
@@ -154,7 +151,6 @@ impl Refused {
             Self::Rate { .. } => Denied::Rate,
             Self::Password { .. } => Denied::Password,
             Self::Body => Denied::Body,
-            Self::BodyLength => Denied::BodyLength,
         }))
     }
 }

@@ -39,7 +39,6 @@ pub(crate) enum Denied {
     Rate,
     Password,
     Body,
-    BodyLength,
 }
 
 /// What the client would rather read.
@@ -174,7 +173,6 @@ impl Page {
             Self::Edge(Denied::Rate) => StatusCode::TOO_MANY_REQUESTS,
             Self::Edge(Denied::Password) => StatusCode::UNAUTHORIZED,
             Self::Edge(Denied::Body) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Edge(Denied::BodyLength) => StatusCode::LENGTH_REQUIRED,
         }
     }
 
@@ -187,7 +185,6 @@ impl Page {
             Self::Edge(Denied::Rate) => "rate_limit",
             Self::Edge(Denied::Password) => "unauthorized",
             Self::Edge(Denied::Body) => "body_too_long",
-            Self::Edge(Denied::BodyLength) => "length_required",
         }
     }
 
@@ -283,10 +280,6 @@ fn words_of_denied(denied: Denied) -> Words {
         Denied::Body => (
             "Request too large",
             "This app does not take a request as long as this.",
-        ),
-        Denied::BodyLength => (
-            "Length required",
-            "This app takes only requests that say how long they are.",
         ),
     };
     Words {

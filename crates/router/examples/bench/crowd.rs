@@ -83,24 +83,34 @@ async fn stay(kind: &str, target: &Target, index: usize, there: &Cell<usize>) ->
             drip(
                 stream,
                 "GET / HTTP/1.1\r\nHost: h1.localhost\r\nX-Slow: ",
-                there,
+                (index, there),
             )
             .await
         }
         "bodies" => {
             let head = "POST /sink HTTP/1.1\r\nHost: h1.localhost\r\nContent-Length: 65536\r\n\r\n";
-            drip(stream, head, there).await
+            drip(stream, head, (index, there)).await
         }
         other => bail!("there is no kind {other}"),
     }
 }
 
-/// Says what it has to say byte by byte, in the rhythm of its own arrival.
-async fn drip(mut stream: TcpStream, head: &str, there: &Cell<usize>) -> Result<()> {
+/// When a client's drips fall within the second: clients come from everywhere, not in step.
+fn beat(index: usize) -> Duration {
+    // In steps of about the golden ratio they lie evenly, however many there are.
+    DRIP / 1000 * u32::try_from(index * 618 % 1000).unwrap_or(0)
+}
+
+/// Says what it has to say byte by byte.
+async fn drip(
+    mut stream: TcpStream,
+    head: &str,
+    (index, there): (usize, &Cell<usize>),
+) -> Result<()> {
     stream.write_all(head.as_bytes()).await?;
     there.set(there.get() + 1);
     let (mut reader, mut writer) = stream.split();
-    let mut next = Instant::now();
+    let mut next = Instant::now() + beat(index);
     let mut answer = [0; 1024];
     loop {
         next += DRIP;

@@ -1,7 +1,7 @@
 //! Files that the router serves straight from an app's slug, without a dyno: while those sleep, crash
 //! or change, too.
 //!
-//! [`Files::find`] looks whether a request asks for one; [`respond`] answers with it. Who asks for
+//! [`Files::find`] looks whether a request asks for one; [`respond()`] answers with it. Who asks for
 //! anything else is told nothing here, and the request goes on to a dyno. [`path`] and [`lookup`] are
 //! the two walls around the slug.
 

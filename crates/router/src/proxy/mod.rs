@@ -66,7 +66,9 @@ pub(crate) async fn answer(
     };
     match admit(&lane, &head, incoming.size_hint()) {
         Ok(admitted) => {
-            let source = RequestSource::new(Upload::Http2(incoming));
+            let extras = admitted.extras.as_ref();
+            let most_bytes = extras.and_then(|extras| extras.max_body_bytes());
+            let source = RequestSource::new(Upload::Http2(incoming), most_bytes);
             carry(lane, head, Rc::new(source), admitted).await
         }
         Err(refused) => refuse(lane, refused, accept, head),
@@ -135,7 +137,7 @@ fn admit(lane: &Lane, head: &Rc<Head>, body: SizeHint) -> Result<Admitted, Refus
     let arrival = Arrival {
         described: head.described(),
         peer: &head.peer,
-        body: body.exact().map_or(Announced::Unknown, Announced::Bytes),
+        body: body.exact().map_or(Announced::Counted, Announced::Bytes),
         field: |name: &str| head.headers.get(name).map(HeaderValue::as_bytes),
     };
     admission::admit(lane, &arrival)

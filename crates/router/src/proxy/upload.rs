@@ -51,6 +51,8 @@ pub(crate) enum Spoilt {
 pub(crate) struct RequestSource {
     upload: RefCell<Upload>,
     has_body: bool,
+    /// As many bytes as the app takes of it.
+    most_bytes: Option<u64>,
     has_begun: Cell<bool>,
     has_ended: Cell<bool>,
     spoilt: Cell<Option<Spoilt>>,
@@ -92,11 +94,12 @@ pub(crate) enum Awaited {
 }
 
 impl RequestSource {
-    pub(crate) fn new(upload: Upload) -> Self {
+    pub(crate) fn new(upload: Upload, most_bytes: Option<u64>) -> Self {
         let has_body = !upload.is_end_stream();
         Self {
             upload: RefCell::new(upload),
             has_body,
+            most_bytes,
             has_begun: Cell::new(false),
             has_ended: Cell::new(!has_body),
             spoilt: Cell::new(None),
@@ -133,6 +136,11 @@ impl RequestSource {
     /// How much of it came.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
+    }
+
+    /// Whether more of it came than the app takes.
+    fn is_too_long(&self) -> bool {
+        self.most_bytes.is_some_and(|most| self.bytes() > most)
     }
 
     pub(crate) fn has_body(&self) -> bool {
@@ -265,6 +273,10 @@ impl Body for RequestBody {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 source.bytes.set(source.bytes.get() + bytes as u64);
+                if source.is_too_long() {
+                    source.spoilt.set(Some(Spoilt::TooLong));
+                    return Poll::Ready(Some(Err(UploadError::Ended(Spoilt::TooLong))));
+                }
                 source.has_begun.set(true);
                 source.has_ended.set(upload.is_end_stream());
                 let mut sent = source.sent.borrow_mut();

@@ -6,15 +6,20 @@ use api::{
     edge::{BasicAuth, Edge, EdgeUser, HeaderRule, PathTimeouts, RateLimit, RateLimits, Redirect},
     ids::AppId,
 };
-use http_body_util::BodyExt;
-use hyper::Response;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{Response, body::Frame};
 use router::{
     edge_password_hash,
     feed::Wait,
     wire::{AppExtras, AppState, PageUrls, PathRoute},
 };
 
-use crate::support::{Bench, Dyno, HOST, body, exchange, get, status, text, within};
+use crate::{
+    h2c::plain_client,
+    support::{Bench, Dyno, HOST, body, exchange, get, status, text, within},
+};
 
 /// One that tells path, headers whose name begins with `x-test`, and how long the body was.
 async fn telling(name: &'static str) -> Dyno {
@@ -201,6 +206,23 @@ async fn a_body_that_is_too_long_is_refused_however_it_comes() {
     assert_eq!(status(&ask(&bench, "POST", "/", chunked).await), "413");
     let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     assert_eq!(body(&ask(&bench, "POST", "/", chunked).await), "web.1 / 5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_by_http2_is_counted_where_it_has_no_length() {
+    let (bench, _dyno) = with(Edge {
+        max_body_bytes: Some(5),
+        ..Edge::default()
+    })
+    .await;
+    let mut sender = plain_client(&bench).await;
+    for (rest, expected) in [("de", 200), ("def", 413), ("", 200)] {
+        let pieces = ["abc", rest].map(|piece| Ok(Frame::data(Bytes::from(piece))));
+        let body = BodyExt::boxed(StreamBody::new(tokio_stream::iter(pieces)));
+        let request = Request::post(format!("http://{HOST}/")).body(body);
+        let response = within(sender.send_request(request.unwrap())).await.unwrap();
+        assert_eq!(response.status(), expected, "{rest}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,8 +34,8 @@ use crate::{
 /// As often as chance may be against us.
 const MANY: usize = 200;
 
-type Body = BoxBody<Bytes, std::convert::Infallible>;
-type Sender = SendRequest<Body>;
+pub(crate) type Body = BoxBody<Bytes, std::convert::Infallible>;
+pub(crate) type Sender = SendRequest<Body>;
 
 fn speaking() -> AppExtras {
     AppExtras {
@@ -124,7 +124,7 @@ async fn client(
 }
 
 /// With the knowledge that the router understands it.
-async fn plain_client(bench: &Bench) -> Sender {
+pub(crate) async fn plain_client(bench: &Bench) -> Sender {
     client(TcpStream::connect(bench.http()).await.unwrap()).await
 }
 
