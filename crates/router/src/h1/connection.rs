@@ -112,7 +112,7 @@ pub(crate) async fn serve(
         match Box::pin(connection.active()).await {
             After::Idle => connection.timer.set(next),
             After::Close => {
-                connection.close().await;
+                Box::pin(connection.close()).await;
                 return None;
             }
             After::Linger => {
