@@ -45,6 +45,8 @@ struct Bridge<'a> {
     upload: Pump,
     /// The request's body needs nothing more.
     is_uploaded: bool,
+    /// As many bytes as the app takes of it.
+    most_bytes: Option<u64>,
     has_continued: bool,
     /// What the client gets; `sent` bytes of it are written.
     out: Text,
@@ -66,7 +68,6 @@ pub(super) async fn run(
     let lane = Rc::clone(&connection.lane);
     let (inlet, outlet) = pipe(incoming.body);
     let extras = admitted.extras.as_ref();
-    let most_bytes = extras.and_then(|extras| extras.max_body_bytes());
     let mut bridge = Bridge {
         inlet,
         upload: Pump::new(
@@ -75,6 +76,7 @@ pub(super) async fn run(
             (lane.buffers.text(), 0),
         ),
         is_uploaded: !incoming.has_body(),
+        most_bytes: extras.and_then(|extras| extras.max_body_bytes()),
         has_continued: false,
         out: lane.buffers.text(),
         sent: 0,
@@ -87,7 +89,7 @@ pub(super) async fn run(
         let response = pages::respond(page, incoming.accept, None);
         return bridge.relay(response).await;
     };
-    let source = Rc::new(RequestSource::new(Upload::Http1(outlet), most_bytes));
+    let source = Rc::new(RequestSource::new(Upload::Http1(outlet), None));
     let mut answer = Box::pin(proxy::carry(lane, Rc::new(head), source, admitted));
     let response = poll_fn(|context| {
         bridge.poll_upload(context);
@@ -127,7 +129,14 @@ impl Bridge<'_> {
             lead: &[],
             buffers: &self.connection.lane.buffers,
         };
-        match self.upload.poll(context, &mut ends) {
+        let moved = self.upload.poll(context, &mut ends);
+        if self
+            .most_bytes
+            .is_some_and(|most| self.upload.counted > most)
+        {
+            return self.inlet.end(Err(Spoilt::TooLong));
+        }
+        match moved {
             Poll::Ready(Ok(())) => {
                 self.is_uploaded = true;
                 self.inlet.end(Ok(()));

@@ -51,7 +51,7 @@ pub(crate) enum Spoilt {
 pub(crate) struct RequestSource {
     upload: RefCell<Upload>,
     has_body: bool,
-    /// As many bytes as the app takes of it.
+    /// As many bytes as the app takes of it; none where they are counted before they come here.
     most_bytes: Option<u64>,
     has_begun: Cell<bool>,
     has_ended: Cell<bool>,
