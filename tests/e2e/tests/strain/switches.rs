@@ -35,7 +35,8 @@ const FULL: Script = Script {
     pushes: 5,
     upgrades: 10,
     router_kills: 10,
-    dyno_kills: 20,
+    // Each of the dynos once: who crashes again waits for minutes until it is started again.
+    dyno_kills: 3,
 };
 /// Web dynos, so that another is up when one is killed.
 const DYNOS: usize = 3;

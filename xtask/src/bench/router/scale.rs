@@ -55,6 +55,8 @@ const CHANGES: usize = 100;
 /// Slow clients of each kind.
 const SLOW: usize = 2_500;
 const ROUNDS: usize = 5;
+/// For a proxy to give back what it needed while there was something to do.
+const SETTLE: Duration = Duration::from_secs(6);
 /// For the proxies to notice that a crowd has left.
 const LIMITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(100));
 
@@ -201,7 +203,9 @@ fn await_calm() -> Result<()> {
 }
 
 /// What it holds and what the kernel holds, kB.
+/// What a proxy and the kernel hold for it, in kB, when what went on is over.
 fn weigh(programs: &Programs, proxy: &Proxy) -> Result<[f64; 2]> {
+    out::pause(SETTLE);
     let answer = programs.ask(&["weigh".to_owned(), format!("watch={}", proxy.pid())])?;
     Ok([number(&answer, "held_kb")?, number(&answer, "kernel_kb")?])
 }
