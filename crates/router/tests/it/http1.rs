@@ -304,11 +304,17 @@ async fn connections_are_told_when_the_router_stops() {
     })
     .await;
     bench.serve(&[&dyno]).await;
-    let mut idle = open(&bench, "").await;
+    // So many that each thread has some, and has heard of the stop when all are closed.
+    let mut idle = Vec::new();
+    for _ in 0..16 {
+        idle.push(open(&bench, "").await);
+    }
     let mut busy = open(&bench, "GET / HTTP/1.1\r\nHOST\r\n").await;
     within(was_asked.recv()).await.unwrap();
     bench.router.as_ref().unwrap().stop(Stop::Gracefully);
-    assert_eq!(rest(&mut idle).await, "");
+    for connection in &mut idle {
+        assert_eq!(rest(connection).await, "");
+    }
     go.send_replace(true);
     let answer = rest(&mut busy).await;
     assert!(answer.contains("connection: close\r\n"), "{answer}");
