@@ -1,7 +1,7 @@
 //! A row for each H-code, provoked for real: its page in HTML and in JSON, and its access line.
 //! What the codes mean to people is in `docs/guide/errors.md`.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use hyper::Response;
 use router::{
@@ -10,10 +10,9 @@ use router::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     task::JoinSet,
-    time::timeout,
 };
 
 use crate::support::{Bench, Dyno, HOST, body, exchange, read_head, status, text, within};
@@ -216,16 +215,7 @@ async fn refused(accept: &'static str) -> Seen {
 
 async fn no_connection_in_time(accept: &'static str) -> Seen {
     let mut bench = Bench::with(|timeouts| timeouts.connect = SHORT).await;
-    let mut dyno = Dyno::absent("web.1").await;
-    // A socket whose queue is full: the kernel ignores who else comes.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let listener = socket.listen(0).unwrap();
-    dyno.address = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) = timeout(SHORT * 4, TcpStream::connect(dyno.address)).await {
-        queued.push(stream);
-    }
+    let (dyno, _full) = Dyno::deaf("web.1", SHORT * 4).await;
     bench.serve(&[&dyno]).await;
     ask(bench, accept).await
 }

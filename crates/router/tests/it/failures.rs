@@ -1,15 +1,14 @@
 //! Every way a request can fail, its page and its line.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use hyper::Response;
 use router::wire::AppState;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     sync::mpsc,
     task::JoinSet,
-    time::timeout,
 };
 
 use crate::support::{
@@ -194,16 +193,7 @@ async fn all_refuse() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_connection_in_time() {
     let mut bench = Bench::with(|timeouts| timeouts.connect = SHORT).await;
-    let mut dyno = Dyno::absent("web.1").await;
-    // A socket whose queue is full: the kernel ignores who else comes.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let listener = socket.listen(0).unwrap();
-    dyno.address = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) = timeout(SHORT * 4, TcpStream::connect(dyno.address)).await {
-        queued.push(stream);
-    }
+    let (dyno, _full) = Dyno::deaf("web.1", SHORT * 4).await;
     bench.serve(&[&dyno]).await;
     let line = failed(&mut bench, "H19", "503").await;
     assert!(

@@ -25,8 +25,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{AbortHandle, JoinSet},
+    time::timeout,
 };
 
 pub(crate) const HOST: &str = "example.localhost";
@@ -190,9 +191,7 @@ pub(crate) fn mask(line: &str) -> String {
 
 /// Fails the test rather than letting it hang.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("it takes too long")
+    timeout(DEADLINE, future).await.expect("it takes too long")
 }
 
 /// Polls until `is_so`.
@@ -202,7 +201,7 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, poll)
+    timeout(DEADLINE, poll)
         .await
         .unwrap_or_else(|_| panic!("never: {what}"));
 }
@@ -300,6 +299,24 @@ impl Dyno {
         let gone = || std::net::TcpListener::bind(dyno.address).is_ok();
         eventually("the port is free", gone).await;
         dyno
+    }
+
+    /// A socket whose queue is full, as long as what comes with it is kept: the kernel ignores who
+    /// else comes. `patience` is how long is waited for a sign that it does.
+    pub(crate) async fn deaf(
+        name: &str,
+        patience: Duration,
+    ) -> (Self, (TcpListener, Vec<TcpStream>)) {
+        let mut dyno = Self::absent(name).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(0).unwrap();
+        dyno.address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = timeout(patience, TcpStream::connect(dyno.address)).await {
+            queued.push(stream.unwrap());
+        }
+        (dyno, (listener, queued))
     }
 }
 
