@@ -246,7 +246,7 @@ impl Builder {
         let mut plan = BuildPlan::default();
         let mut default_types = BTreeMap::new();
         for buildpack in &chosen {
-            let title = format!("{} app detected", buildpack.language());
+            let title = format!("{} app detected", buildpack.language);
             execution.output.heading(&title).await;
             let context = buildpacks::Context {
                 request: &request,
@@ -304,7 +304,7 @@ impl Builder {
         mut execution: Execution,
         plan: BuildPlan,
         process_types: BTreeMap<ProcessType, String>,
-        buildpack: Buildpack,
+        buildpack: &Buildpack,
     ) -> Result<BuiltSlug, BuildError> {
         let layers: Vec<Layer> = plan
             .slug
@@ -329,8 +329,8 @@ impl Builder {
         Ok(BuiltSlug {
             layers: keys,
             process_types,
-            language: buildpack.language().to_owned(),
-            buildpack: buildpack.name().to_owned(),
+            language: buildpack.language.to_owned(),
+            buildpack: buildpack.name.to_owned(),
             env: plan.env,
             size_bytes: layers.iter().map(|layer| layer.size_bytes).sum(),
             checksum: format!("SHA256:{}", hex(&Sha256::digest(whole))),
@@ -343,7 +343,7 @@ async fn choose(
     request: &BuildRequest,
     tree: &SourceTree,
     output: &mut Output,
-) -> Result<Vec<Buildpack>, BuildError> {
+) -> Result<Vec<&'static Buildpack>, BuildError> {
     if request.buildpacks.is_empty() {
         output
             .heading("Determining which buildpack to use for this app")
@@ -355,16 +355,19 @@ async fn choose(
         let buildpack = Buildpack::from_name(name)
             .ok_or_else(|| BuildError::UnknownBuildpack { name: name.clone() })?;
         output
-            .heading(&format!("Using buildpack: {}", buildpack.name()))
+            .heading(&format!("Using buildpack: {}", buildpack.name))
             .await;
-        if !chosen.contains(&buildpack) {
+        if !chosen
+            .iter()
+            .any(|other: &&Buildpack| other.name == buildpack.name)
+        {
             chosen.push(buildpack);
         }
     }
     if let Some(missing) = chosen.iter().find(|buildpack| !buildpack.detects(tree)) {
         let advice = missing.detection_advice(tree);
         return Err(BuildError::NotDetected {
-            buildpack: missing.name(),
+            buildpack: missing.name,
             advice,
         });
     }
@@ -375,7 +378,7 @@ async fn choose(
 async fn discover(
     mut types: BTreeMap<ProcessType, String>,
     defaults: BTreeMap<ProcessType, String>,
-    buildpack: Buildpack,
+    buildpack: &Buildpack,
     output: &mut Output,
 ) -> BTreeMap<ProcessType, String> {
     output.heading("Discovering process types").await;
@@ -400,11 +403,7 @@ async fn discover(
             .text(&format!("Procfile declares types -> {declared}"))
             .await;
     } else {
-        let default = format!(
-            "Default types for {} -> {}",
-            buildpack.name(),
-            names(&added)
-        );
+        let default = format!("Default types for {} -> {}", buildpack.name, names(&added));
         let width = default.find(" ->").unwrap_or(0);
         output
             .text(&format!(

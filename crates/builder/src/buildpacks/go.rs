@@ -15,7 +15,7 @@ use self::{
     version::{Catalogue, Toolchain},
 };
 use crate::{
-    buildpacks::{Context, Extended, Line, base_env, hash, lines, package_vars, script},
+    buildpacks::{Buildpack, Context, Extended, Line, base_env, hash, lines, package_vars, script},
     error::BuildError,
     execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
     plan::{BuildPlan, Cache, LayerRef, Step},
@@ -44,12 +44,20 @@ const OLD_FILES: [&str; 4] = [
     "vendor/vendor.json",
 ];
 
-pub(super) fn detects(tree: &SourceTree) -> bool {
+pub(super) static BUILDPACK: Buildpack = Buildpack {
+    name: "heroku/go",
+    language: "Go",
+    looked_for: "a go.mod",
+    detects,
+    plan: |context, execution, written| Box::pin(plan(context, execution, written)),
+};
+
+fn detects(tree: &SourceTree) -> bool {
     tree.has_file("go.mod") || OLD_FILES.iter().any(|file| tree.has_file(file))
 }
 
 /// Looks up what versions there are, and adds the steps.
-pub(super) async fn plan(
+async fn plan(
     context: &Context<'_>,
     execution: &mut Execution,
     plan: &mut BuildPlan,

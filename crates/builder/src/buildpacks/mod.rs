@@ -9,7 +9,7 @@ mod nodejs;
 mod python;
 mod static_site;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::Pin};
 
 use api::{clock::Time, names::ProcessType};
 
@@ -37,14 +37,29 @@ const WITHHELD: [&str; 8] = [
     "HOME",
 ];
 
-/// A built-in buildpack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Buildpack {
-    Nodejs,
-    Python,
-    Go,
-    StaticSite,
+/// A built-in buildpack: what each language's module says of itself.
+pub(crate) struct Buildpack {
+    /// `heroku/python`.
+    pub(crate) name: &'static str,
+    /// As people call it.
+    pub(crate) language: &'static str,
+    /// What it looks for, for whoever chose it for another kind of source.
+    looked_for: &'static str,
+    detects: fn(&SourceTree) -> bool,
+    /// Adds its part to the plan.
+    plan: for<'a> fn(&'a Context<'a>, &'a mut Execution, &'a mut BuildPlan) -> Planning<'a>,
 }
+
+/// A buildpack at work on its part of the plan.
+type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
+
+/// In the order in which they are asked, which is Heroku's.
+static ALL: [&Buildpack; 4] = [
+    &nodejs::BUILDPACK,
+    &python::BUILDPACK,
+    &go::BUILDPACK,
+    &static_site::BUILDPACK,
+];
 
 /// What a buildpack knows besides the source.
 #[derive(Clone, Copy)]
@@ -81,29 +96,8 @@ impl Line {
 }
 
 impl Buildpack {
-    /// In the order in which they are asked, which is Heroku's.
-    const ALL: [Self; 4] = [Self::Nodejs, Self::Python, Self::Go, Self::StaticSite];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Nodejs => "heroku/nodejs",
-            Self::Python => "heroku/python",
-            Self::Go => "heroku/go",
-            Self::StaticSite => "heroku/static",
-        }
-    }
-
-    pub(crate) fn language(self) -> &'static str {
-        match self {
-            Self::Nodejs => "Node.js",
-            Self::Python => "Python",
-            Self::Go => "Go",
-            Self::StaticSite => "Static site",
-        }
-    }
-
     /// By name, registry address or repository, as `heroku buildpacks:set` may store it.
-    pub(crate) fn from_name(text: &str) -> Option<Self> {
+    pub(crate) fn from_name(text: &str) -> Option<&'static Self> {
         let text = text.trim().trim_end_matches('/');
         let name = text
             .strip_prefix("urn:buildpack:")
@@ -118,38 +112,23 @@ impl Buildpack {
                 ))
             })
             .unwrap_or_else(|| text.to_owned());
-        Self::ALL
-            .into_iter()
-            .find(|buildpack| buildpack.name() == name)
+        ALL.into_iter().find(|buildpack| buildpack.name == name)
     }
 
-    pub(crate) fn detect(tree: &SourceTree) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|buildpack| buildpack.detects(tree))
+    pub(crate) fn detect(tree: &SourceTree) -> Option<&'static Self> {
+        ALL.into_iter().find(|buildpack| buildpack.detects(tree))
     }
 
-    pub(crate) fn detects(self, tree: &SourceTree) -> bool {
-        match self {
-            Self::Nodejs => nodejs::detects(tree),
-            Self::Python => python::detects(tree),
-            Self::Go => go::detects(tree),
-            Self::StaticSite => static_site::detects(tree),
-        }
+    pub(crate) fn detects(&self, tree: &SourceTree) -> bool {
+        (self.detects)(tree)
     }
 
     /// What to do when a chosen buildpack does not find its language.
-    pub(crate) fn detection_advice(self, tree: &SourceTree) -> Vec<String> {
-        let looked_for = match self {
-            Self::Nodejs => "a package.json",
-            Self::Python => "a requirements.txt, uv.lock, poetry.lock or Pipfile.lock",
-            Self::Go => "a go.mod",
-            Self::StaticSite => "an index.html or a static.json",
-        };
+    pub(crate) fn detection_advice(&self, tree: &SourceTree) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "The {} buildpack is set on this app, but it looked for {looked_for}",
-                self.name()
+                "The {} buildpack is set on this app, but it looked for {}",
+                self.name, self.looked_for
             ),
             "in the root directory of the source and found:".to_owned(),
             String::new(),
@@ -168,17 +147,12 @@ impl Buildpack {
 
     /// Adds this buildpack's part to the plan.
     pub(crate) async fn plan(
-        self,
+        &self,
         context: &Context<'_>,
         execution: &mut Execution,
         plan: &mut BuildPlan,
     ) -> Result<Extended, BuildError> {
-        match self {
-            Self::Nodejs => nodejs::plan(context, execution, plan).await,
-            Self::Python => python::plan(context, execution, plan).await,
-            Self::Go => go::plan(context, execution, plan).await,
-            Self::StaticSite => static_site::plan(&execution.tree, plan),
-        }
+        (self.plan)(context, execution, plan).await
     }
 }
 
@@ -301,62 +275,57 @@ mod tests {
     use super::*;
     use crate::source_tree::tests::source_of;
 
-    fn check_name(text: &str, expected: Option<Buildpack>) {
-        assert_eq!(Buildpack::from_name(text), expected, "{text:?}");
+    fn check_name(text: &str, expected: Option<&str>) {
+        let found = Buildpack::from_name(text).map(|buildpack| buildpack.name);
+        assert_eq!(found, expected, "{text:?}");
     }
 
     #[test]
     fn buildpacks_are_known_by_all_their_names() {
-        check_name("heroku/python", Some(Buildpack::Python));
-        check_name("urn:buildpack:heroku/nodejs", Some(Buildpack::Nodejs));
+        check_name("heroku/python", Some("heroku/python"));
+        check_name("urn:buildpack:heroku/nodejs", Some("heroku/nodejs"));
         check_name(
             "https://github.com/heroku/heroku-buildpack-python",
-            Some(Buildpack::Python),
+            Some("heroku/python"),
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-python.git",
-            Some(Buildpack::Python),
+            Some("heroku/python"),
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-nodejs#v200",
-            Some(Buildpack::Nodejs),
+            Some("heroku/nodejs"),
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-static.git",
-            Some(Buildpack::StaticSite),
+            Some("heroku/static"),
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-go",
-            Some(Buildpack::Go),
+            Some("heroku/go"),
         );
         check_name("heroku/ruby", None);
         check_name("https://github.com/other/heroku-buildpack-python", None);
         check_name("", None);
     }
 
-    fn check_detection(files: &[&str], expected: Option<Buildpack>) {
+    fn check_detection(files: &[&str], expected: Option<&str>) {
         let files: Vec<_> = files.iter().map(|path| (*path, "")).collect();
-        assert_eq!(
-            Buildpack::detect(&source_of(&files).1),
-            expected,
-            "{files:?}"
-        );
+        let found = Buildpack::detect(&source_of(&files).1);
+        assert_eq!(found.map(|buildpack| buildpack.name), expected, "{files:?}");
     }
 
     #[test]
     fn languages_are_recognised_in_herokus_order() {
-        check_detection(&["requirements.txt"], Some(Buildpack::Python));
-        check_detection(&["manage.py"], Some(Buildpack::Python));
-        check_detection(&["package.json"], Some(Buildpack::Nodejs));
-        check_detection(
-            &["package.json", "requirements.txt"],
-            Some(Buildpack::Nodejs),
-        );
-        check_detection(&["requirements.txt", "index.html"], Some(Buildpack::Python));
-        check_detection(&["index.html"], Some(Buildpack::StaticSite));
-        check_detection(&["static.json"], Some(Buildpack::StaticSite));
-        check_detection(&["go.mod", "index.html"], Some(Buildpack::Go));
-        check_detection(&["package.json", "go.mod"], Some(Buildpack::Nodejs));
+        check_detection(&["requirements.txt"], Some("heroku/python"));
+        check_detection(&["manage.py"], Some("heroku/python"));
+        check_detection(&["package.json"], Some("heroku/nodejs"));
+        check_detection(&["package.json", "requirements.txt"], Some("heroku/nodejs"));
+        check_detection(&["requirements.txt", "index.html"], Some("heroku/python"));
+        check_detection(&["index.html"], Some("heroku/static"));
+        check_detection(&["static.json"], Some("heroku/static"));
+        check_detection(&["go.mod", "index.html"], Some("heroku/go"));
+        check_detection(&["package.json", "go.mod"], Some("heroku/nodejs"));
         check_detection(&["sub/requirements.txt"], None);
         check_detection(&["README.md"], None);
         check_detection(&[], None);

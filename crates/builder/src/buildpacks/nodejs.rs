@@ -16,7 +16,9 @@ use self::{
     tools::{Catalogue, Tools},
 };
 use crate::{
-    buildpacks::{Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script},
+    buildpacks::{
+        Buildpack, Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script,
+    },
     error::BuildError,
     execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
     plan::{BuildPlan, Cache, LayerRef, Step},
@@ -30,12 +32,20 @@ const INSTALL_TOOLS: &str = include_str!("scripts/node_install.py");
 const INSTALL_MODULES: &str = include_str!("scripts/node_modules.sh");
 const PROFILE: &str = include_str!("scripts/node_profile.sh");
 
-pub(super) fn detects(tree: &SourceTree) -> bool {
+pub(super) static BUILDPACK: Buildpack = Buildpack {
+    name: "heroku/nodejs",
+    language: "Node.js",
+    looked_for: "a package.json",
+    detects,
+    plan: |context, execution, written| Box::pin(plan(context, execution, written)),
+};
+
+fn detects(tree: &SourceTree) -> bool {
     tree.has_file("package.json")
 }
 
 /// Looks up what versions there are, and adds the steps.
-pub(super) async fn plan(
+async fn plan(
     context: &Context<'_>,
     execution: &mut Execution,
     plan: &mut BuildPlan,

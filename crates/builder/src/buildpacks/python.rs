@@ -18,7 +18,8 @@ use self::{
 use crate::{
     archive::hex,
     buildpacks::{
-        Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script, tool_env,
+        Buildpack, Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script,
+        tool_env,
     },
     error::BuildError,
     execute::{CATALOGUE_TTL, Execution, Question},
@@ -74,12 +75,20 @@ const KNOWN_FILES: [&str; 14] = [
     "pdm.lock",
 ];
 
-pub(super) fn detects(tree: &SourceTree) -> bool {
+pub(super) static BUILDPACK: Buildpack = Buildpack {
+    name: "heroku/python",
+    language: "Python",
+    looked_for: "a requirements.txt, uv.lock, poetry.lock or Pipfile.lock",
+    detects,
+    plan: |context, execution, written| Box::pin(plan(context, execution, written)),
+};
+
+fn detects(tree: &SourceTree) -> bool {
     KNOWN_FILES.iter().any(|file| tree.has_file(file))
 }
 
 /// Looks up what Pythons there are, and adds the steps.
-pub(super) async fn plan(
+async fn plan(
     context: &Context<'_>,
     execution: &mut Execution,
     plan: &mut BuildPlan,

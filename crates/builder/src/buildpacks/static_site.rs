@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    buildpacks::Extended,
+    buildpacks::{Buildpack, Extended},
     error::BuildError,
     plan::{BuildPlan, Step},
     source_tree::SourceTree,
@@ -12,14 +12,22 @@ use crate::{
 const SERVE: &str = include_str!("scripts/static_serve.py");
 const SERVE_PATH: &str = ".heroku/static/serve.py";
 
-pub(super) fn detects(tree: &SourceTree) -> bool {
+pub(super) static BUILDPACK: Buildpack = Buildpack {
+    name: "heroku/static",
+    language: "Static site",
+    looked_for: "an index.html or a static.json",
+    detects,
+    plan: |_, execution, plan| Box::pin(async move { extend(&execution.tree, plan) }),
+};
+
+fn detects(tree: &SourceTree) -> bool {
     tree.has_file("static.json")
         || tree.has_file("index.html")
         || tree.has_file("public_html/index.html")
 }
 
 /// Adds the server; there is nothing to build.
-pub(super) fn plan(tree: &SourceTree, plan: &mut BuildPlan) -> Result<Extended, BuildError> {
+fn extend(tree: &SourceTree, plan: &mut BuildPlan) -> Result<Extended, BuildError> {
     if let Some(text) = tree.read_text("static.json") {
         let parsed: Result<serde_json::Map<String, serde_json::Value>, _> =
             serde_json::from_str(&text);
