@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod imports;
+mod machine;
 mod plans;
 mod played;
 mod real;
