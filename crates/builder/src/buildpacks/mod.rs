@@ -4,6 +4,7 @@
 //! process types they offer. They never touch the source but through [`SourceTree`]. Read
 //! [`Buildpack`] first, then `python`.
 
+mod debian;
 mod go;
 mod nodejs;
 mod python;
@@ -112,7 +113,12 @@ impl Buildpack {
                 ))
             })
             .unwrap_or_else(|| text.to_owned());
-        ALL.into_iter().find(|buildpack| buildpack.name == name)
+        // Heroku's own repository of it is not called by the name that its registry has.
+        if name == "heroku/apt" {
+            return Some(&debian::BUILDPACK);
+        }
+        let mut known = ALL.into_iter().chain([&debian::BUILDPACK]);
+        known.find(|buildpack| buildpack.name == name)
     }
 
     pub(crate) fn detect(tree: &SourceTree) -> Option<&'static Self> {
@@ -145,14 +151,18 @@ impl Buildpack {
         lines
     }
 
-    /// Adds this buildpack's part to the plan.
+    /// Adds this buildpack's part to the plan, above the packages of an `Aptfile`.
     pub(crate) async fn plan(
         &self,
         context: &Context<'_>,
         execution: &mut Execution,
         plan: &mut BuildPlan,
     ) -> Result<Extended, BuildError> {
-        (self.plan)(context, execution, plan).await
+        debian::prepare(context, execution, plan).await?;
+        let from = plan.steps.len();
+        let extended = (self.plan)(context, execution, plan).await?;
+        debian::put_below(plan, from);
+        Ok(extended)
     }
 }
 
@@ -172,9 +182,12 @@ impl BuildPlan {
 
     /// Puts a directory in front of the dynos' `PATH`.
     fn add_path(&mut self, directory: &str) {
-        let rest = self.env.get("PATH").map_or(STACK_PATH, String::as_str);
-        self.env
-            .insert("PATH".to_owned(), format!("{directory}:{rest}"));
+        self.add_search_path("PATH", directory);
+    }
+
+    /// Puts a directory in front of a search path of the dynos, such as `LD_LIBRARY_PATH`.
+    fn add_search_path(&mut self, name: &str, directory: &str) {
+        debian::prepend(&mut self.env, name, directory);
     }
 
     fn set_env(&mut self, name: &str, value: &str) {
@@ -304,7 +317,12 @@ mod tests {
             "https://github.com/heroku/heroku-buildpack-go",
             Some("heroku/go"),
         );
-        check_name("heroku/ruby", None);
+        check_name("heroku-community/apt", Some("heroku-community/apt"));
+        check_name(
+            "https://github.com/heroku/heroku-buildpack-apt",
+            Some("heroku-community/apt"),
+        );
+        check_name("heroku/scala", None);
         check_name("https://github.com/other/heroku-buildpack-python", None);
         check_name("", None);
     }

@@ -255,7 +255,7 @@ impl App<'_> {
         plan.set_env("FORWARDED_ALLOW_IPS", "*");
         plan.set_env("GUNICORN_CMD_ARGS", "--access-logfile -");
         if self.runtime.origin != Origin::Stack {
-            plan.set_env("LD_LIBRARY_PATH", &format!("{RUNTIME}/lib"));
+            plan.add_search_path("LD_LIBRARY_PATH", &format!("{RUNTIME}/lib"));
         }
         if self.installer != Installer::Pip {
             plan.set_env("VIRTUAL_ENV", HOME);

@@ -6,5 +6,6 @@ mod machine;
 mod plans;
 mod played;
 mod real;
+mod real_apt;
 mod static_server;
 mod workbench;

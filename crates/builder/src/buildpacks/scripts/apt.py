@@ -1,4 +1,4 @@
-"""Asks a suite of the archive that the stack itself was made from; shared by the scripts that need packages.
+"""Asks the archive that the stack itself was made from; shared by the scripts that need packages.
 
 apt checks the suite's signature with the stack's keys, and the SHA256 of every package against the signed index.
 """
@@ -21,19 +21,23 @@ def capture(*command):
 
 
 class Archive:
-    """One suite of the archive that the stack itself was made from, with apt's state kept apart."""
+    """The stack's own package sources, or another suite of their archive, with apt's state kept apart."""
 
     # A mirror may be some weeks behind; the signature is checked all the same.
     MIN_VALID_SECONDS = 90 * 24 * 3600
 
-    def __init__(self, suite):
-        self.root = pathlib.Path("/tmp/apt") / suite
+    def __init__(self, suite=None):
+        self.root = pathlib.Path("/tmp/apt") / (suite or "stack")
         for folder in ("lists/partial", "cache/archives/partial", "debs"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        (self.root / "sources.list").write_text(f"deb {stack_mirror()} {suite} main\n")
-        settings = {
-            "Dir::Etc::SourceList": self.root / "sources.list",
-            "Dir::Etc::SourceParts": "/nonexistent",
+        settings = {}
+        if suite:
+            (self.root / "sources.list").write_text(f"deb {stack_mirror()} {suite} main\n")
+            settings = {
+                "Dir::Etc::SourceList": self.root / "sources.list",
+                "Dir::Etc::SourceParts": "/nonexistent",
+            }
+        settings |= {
             "Dir::Etc::Preferences": "/nonexistent",
             "Dir::State::Lists": self.root / "lists",
             "Dir::Cache": self.root / "cache",
