@@ -2,6 +2,7 @@
 //! defaults. The one reader of the environment. Read [`Choices`], then [`Config`].
 
 mod acme;
+mod reach;
 mod status;
 mod traces;
 
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 pub use self::{
     acme::{AcmeChoiceError, AcmeChoices},
+    reach::{Networks, ReachChoices},
     traces::{TraceChoiceError, TraceChoices},
 };
 
@@ -100,6 +102,9 @@ pub struct Choices {
     /// Where the router's traces go
     #[command(flatten)]
     pub traces: TraceChoices,
+    /// What dynos may reach besides the internet
+    #[command(flatten)]
+    pub reach: ReachChoices,
     /// What to log: `info`, `debug`, `platform=debug,info`
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -146,6 +151,8 @@ pub struct Config {
     pub acme: AcmeChoices,
     /// Where the router's traces go.
     pub traces: TraceChoices,
+    /// What dynos may reach besides the internet.
+    pub reach: ReachChoices,
     /// The file that was read, for processes this one starts.
     pub file: Option<PathBuf>,
     /// What to log.
@@ -291,6 +298,7 @@ impl Config {
         }
         flags.extend(self.acme.to_flags());
         flags.extend(self.traces.to_flags());
+        flags.extend(self.reach.to_flags());
         flags
     }
 
@@ -344,6 +352,7 @@ impl Choices {
             },
             acme: self.acme.over(below.acme),
             traces: self.traces.over(below.traces),
+            reach: self.reach.over(below.reach),
             log: self.log.or(below.log),
         }
     }
@@ -386,6 +395,7 @@ impl Choices {
             sizes: Sizes::default().with(&self.sizes)?,
             acme: self.acme.absolute(),
             traces: self.traces,
+            reach: self.reach,
             // Children and dynos have other working directories.
             file: self
                 .config

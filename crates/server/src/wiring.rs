@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use api::clock::Clock;
 use builder::{Builder, BuilderConfig};
 use engine::Engine;
-use engine_local::{LocalEngine, LocalEngineConfig};
+use engine_local::{LocalEngine, LocalEngineConfig, network::NetworkConfig};
 use logs::{Logs, LogsConfig};
 use platform::{Platform, Rooms, Settings};
 use router::Feed;
@@ -99,6 +99,11 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
 pub(crate) async fn open_engine(config: &Config) -> Result<Arc<LocalEngine>> {
     let engine = LocalEngine::open(LocalEngineConfig {
         environment: config.host_variables.clone(),
+        network: NetworkConfig {
+            allowed: config.reach.networks(),
+            public_ports: config.public_ports(),
+            ..NetworkConfig::default()
+        },
         ..LocalEngineConfig::new(
             config.data.clone(),
             config.cache.clone(),
