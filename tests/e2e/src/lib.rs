@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod database;
 pub mod host;
 pub mod http;
 pub mod load;

@@ -4,6 +4,7 @@
 //! The build sees development modules, the slug does not: each set is a layer of its own, so
 //! nothing is installed or pruned again while the lock file stays the same. Read [`plan`] first.
 
+mod framework;
 mod package;
 mod registry;
 mod tools;
@@ -11,13 +12,17 @@ mod tools;
 use std::collections::BTreeMap;
 
 use self::{
+    framework::{Serving, Web},
     package::{Installer, Package},
     registry::Registries,
     tools::{Catalogue, Tools},
 };
+use api::names::ProcessType;
+
 use crate::{
     buildpacks::{
         Buildpack, Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script,
+        static_site,
     },
     error::BuildError,
     execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
@@ -51,6 +56,7 @@ async fn plan(
     plan: &mut BuildPlan,
 ) -> Result<Extended, BuildError> {
     let package = Package::read(&execution.tree)?;
+    let web = Web::of(&package, &execution.tree)?;
     let registries = registry::find(context, execution).await?;
     let addresses = registries.of_tools.join(" ");
     // Another registry may have other versions under the same names.
@@ -66,6 +72,7 @@ async fn plan(
     let app = App {
         context,
         package,
+        web,
         registries,
         tools,
     };
@@ -91,6 +98,7 @@ fn catalogue_step(context: &Context<'_>, registries: &str) -> Step {
 struct App<'a> {
     context: &'a Context<'a>,
     package: Package,
+    web: Option<Web>,
     registries: Registries,
     tools: Tools,
 }
@@ -129,15 +137,26 @@ impl App<'_> {
                 "hint: run `npm install` on your machine and commit package-lock.json.".to_owned(),
             ));
         }
-        let mut default_types = BTreeMap::new();
-        if package.has_start
-            && let Ok(web) = "web".parse()
-        {
-            default_types.insert(web, "npm start".to_owned());
-        }
+        let notice = self.web.as_ref().and_then(|web| web.notice.clone());
+        lines.extend(notice.map(Line::Text));
+        let default_types = self.web_command().and_then(|command| {
+            let web: ProcessType = "web".parse().ok()?;
+            Some((web, command))
+        });
         Extended {
             lines,
-            default_types,
+            default_types: default_types.into_iter().collect(),
+        }
+    }
+
+    fn web_command(&self) -> Option<String> {
+        match self.web.as_ref()?.serving {
+            Serving::Command(command) => Some(command.to_owned()),
+            Serving::Site {
+                root,
+                is_single_page,
+            } => Some(static_site::command(root, is_single_page)),
+            Serving::Nothing(_) => None,
         }
     }
 
@@ -154,6 +173,10 @@ impl App<'_> {
         self.modules(tree, plan);
         let files = BTreeMap::from([(".profile.d/nodejs.sh".to_owned(), PROFILE.to_owned())]);
         plan.keep(Step::write("node-profile", files));
+        let serving = self.web.as_ref().map(|web| web.serving);
+        if let Some(Serving::Site { .. }) = serving {
+            plan.keep(static_site::server_step());
+        }
         plan.keep_source();
         if self.package.has_script("heroku-cleanup") {
             self.app_script(plan, "heroku-cleanup", &[]);

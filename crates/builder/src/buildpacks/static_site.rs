@@ -38,11 +38,7 @@ fn extend(tree: &SourceTree, plan: &mut BuildPlan) -> Result<Extended, BuildErro
             ],
         })?;
     }
-    let files = BTreeMap::from([(SERVE_PATH.to_owned(), SERVE.to_owned())]);
-    let mut step = Step::write("static-server", files);
-    step.heading = vec!["Installing the static file server".to_owned()];
-    step.cached_heading = vec!["Using cached static file server".to_owned()];
-    plan.keep(step);
+    plan.keep(server_step());
     plan.keep_source();
     plan.set_env("LANG", "C.UTF-8");
     if !plan.env.contains_key("PATH") {
@@ -56,4 +52,19 @@ fn extend(tree: &SourceTree, plan: &mut BuildPlan) -> Result<Extended, BuildErro
         lines: Vec::new(),
         default_types: web.into_iter().collect(),
     })
+}
+
+/// Adds the program that serves files.
+pub(super) fn server_step() -> Step {
+    let files = BTreeMap::from([(SERVE_PATH.to_owned(), SERVE.to_owned())]);
+    let mut step = Step::write("static-server", files);
+    step.heading = vec!["Installing the static file server".to_owned()];
+    step.cached_heading = vec!["Using cached static file server".to_owned()];
+    step
+}
+
+/// Serves the files of one directory of the app, unless `static.json` names another.
+pub(super) fn command(root: &str, is_single_page: bool) -> String {
+    let page = if is_single_page { " --single-page" } else { "" };
+    format!("/usr/bin/python3 /app/{SERVE_PATH} {root}{page}")
 }

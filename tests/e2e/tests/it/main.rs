@@ -10,5 +10,6 @@ mod files;
 mod inside;
 mod mend;
 mod sleep;
+mod story;
 mod survival;
 mod traffic;

@@ -2,6 +2,8 @@
 //!
 //! Pure but for reading the source.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::{buildpacks::lines, error::BuildError, source_tree::SourceTree};
@@ -31,13 +33,14 @@ pub(super) struct Package {
     pub(super) npm: Option<String>,
     pub(super) has_lock: bool,
     pub(super) has_dependencies: bool,
-    pub(super) has_start: bool,
     /// A script that the package manager runs after the install, with the source around it.
     pub(super) has_root_install_script: bool,
     /// Some dependency, or the package's own workspaces, are part of the source.
     pub(super) is_local: bool,
     lock_file: &'static str,
     scripts: Map<String, Value>,
+    /// Names of all dependencies of its own.
+    dependencies: BTreeSet<String>,
 }
 
 /// Lock files in the order in which Heroku knows them; at most one may be there.
@@ -120,21 +123,31 @@ impl Package {
             npm: text(&["engines", "npm"]),
             has_lock: lock_file != "package.json",
             has_dependencies: has_workspaces || dependencies.iter().any(|group| !group.is_empty()),
-            has_start: scripts.contains_key("start") || tree.has_file("server.js"),
             has_root_install_script: INSTALL_SCRIPTS
                 .iter()
                 .any(|name| scripts.contains_key(*name)),
             is_local,
             lock_file,
             scripts,
+            dependencies: dependencies
+                .iter()
+                .flat_map(|group| group.keys().cloned())
+                .collect(),
         })
     }
 
     pub(super) fn has_script(&self, name: &str) -> bool {
-        self.scripts
-            .get(name)
-            .and_then(Value::as_str)
-            .is_some_and(|script| !script.trim().is_empty())
+        self.script(name).is_some()
+    }
+
+    /// A script that does something.
+    pub(super) fn script(&self, name: &str) -> Option<&str> {
+        let script = self.scripts.get(name)?.as_str()?.trim();
+        (!script.is_empty()).then_some(script)
+    }
+
+    pub(super) fn depends_on(&self, name: &str) -> bool {
+        self.dependencies.contains(name)
     }
 
     /// The file whose change makes another install.

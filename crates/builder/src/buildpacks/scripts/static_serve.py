@@ -2,6 +2,9 @@
 
 Reads static.json at the root of the app, as far as it says: root, clean_urls, error_page, routes, https_only,
 redirects and headers. Lists no directory, shows no hidden file, and never leaves the directory.
+
+Arguments: [ROOT] [--single-page]: the directory where static.json names none, and whether paths without a file show
+its front page; 200.html does so in any case, as bundlers mean it.
 """
 
 import email.utils
@@ -43,8 +46,16 @@ def settings():
     return found
 
 
+def default_root():
+    named = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    if named:
+        return named[0]
+    return "." if (APP / "index.html").is_file() else "public_html"
+
+
 SETTINGS = settings()
-ROOT = (APP / SETTINGS.get("root", "." if (APP / "index.html").is_file() else "public_html")).resolve()
+ROOT = (APP / SETTINGS.get("root", default_root())).resolve()
+FALLBACKS = ["200.html", "index.html"] if "--single-page" in sys.argv else ["200.html"]
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -88,7 +99,14 @@ class Site(http.server.BaseHTTPRequestHandler):
                 page = self.within("/" + target.lstrip("/"))
                 if page and page.is_file():
                     return page
-        return None
+        return self.fallback(path)
+
+    def fallback(self, path):
+        """What shows the pages that a script makes; a missing picture is missing."""
+        if "." in posixpath.basename(path):
+            return None
+        pages = (self.within("/" + name) for name in FALLBACKS)
+        return next((page for page in pages if page and page.is_file()), None)
 
     def within(self, path):
         """The place below the site's root that a path means; None for what is hidden or outside."""
