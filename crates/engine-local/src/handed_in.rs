@@ -38,10 +38,11 @@ const TRUST_FILES: [&str; 9] = [
 const TRUST_DIRECTORY: &str = "SSL_CERT_DIR";
 /// Where package managers find packages: each row is one setting and its names, in any case, since
 /// npm reads them so. The addresses may hold passwords, so that only builds are told.
-const MIRRORS: [&[&str]; 9] = [
+const MIRRORS: [&[&str]; 10] = [
     &["GOPROXY"],
     &["GOSUMDB"],
     &["GOPRIVATE"],
+    &["MAVEN_MIRROR_URL"],
     &["NPM_CONFIG_REGISTRY"],
     &["PIP_INDEX_URL"],
     &["PIP_TRUSTED_HOST"],

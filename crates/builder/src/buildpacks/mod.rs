@@ -6,9 +6,12 @@
 
 mod debian;
 mod go;
+mod java;
 mod nodejs;
 mod python;
+mod sources;
 mod static_site;
+mod tool_versions;
 
 use std::{collections::BTreeMap, pin::Pin};
 
@@ -55,9 +58,10 @@ pub(crate) struct Buildpack {
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
 /// In the order in which they are asked, which is Heroku's.
-static ALL: [&Buildpack; 4] = [
+static ALL: [&Buildpack; 5] = [
     &nodejs::BUILDPACK,
     &python::BUILDPACK,
+    &java::BUILDPACK,
     &go::BUILDPACK,
     &static_site::BUILDPACK,
 ];
@@ -344,6 +348,8 @@ mod tests {
         check_detection(&["static.json"], Some("heroku/static"));
         check_detection(&["go.mod", "index.html"], Some("heroku/go"));
         check_detection(&["package.json", "go.mod"], Some("heroku/nodejs"));
+        check_detection(&["pom.xml", "index.html"], Some("heroku/java"));
+        check_detection(&["mvnw"], Some("heroku/java"));
         check_detection(&["sub/requirements.txt"], None);
         check_detection(&["README.md"], None);
         check_detection(&[], None);

@@ -4,8 +4,10 @@
 mod imports;
 mod machine;
 mod plans;
+mod plans_jvm;
 mod played;
 mod real;
 mod real_apt;
+mod real_java;
 mod static_server;
 mod workbench;

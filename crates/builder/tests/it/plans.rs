@@ -4,19 +4,22 @@ use std::sync::{Arc, Mutex};
 
 use engine::DynoSpec;
 
-use crate::workbench::{PlayedEngine, Workbench, leave};
+use crate::{
+    plans_jvm,
+    workbench::{PlayedEngine, Workbench, leave},
+};
 
 const PYTHONS: &str = r#"{"stack": "3.13.5", "upstream": [], "debian":
     [{"version": "3.14.8", "package_version": "3.14.8-1", "suite": "forky"}]}"#;
 
 /// What each step of a build saw and ran, a line each: the number of layers below, the files of
 /// the topmost if it is no layer of the store, and the command without its script.
-async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> String {
+pub(crate) async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> String {
     steps_on(&[], files, config_vars).await
 }
 
 /// The same on a host with settings of its own.
-async fn steps_on(
+pub(crate) async fn steps_on(
     host_vars: &[(&str, &str)],
     files: &[(&str, &str)],
     config_vars: &[(&str, &str)],
@@ -28,7 +31,11 @@ async fn steps_on(
             "python-versions" => leave(spec, "catalogue.json", PYTHONS),
             "npm-registry" => leave(spec, "catalogue.json", r#""http://registry.test/""#),
             "node-versions" => leave(spec, "catalogue.json", &nodes()),
-            _ => {}
+            step => {
+                if let Some((path, content)) = plans_jvm::left_by(step) {
+                    leave(spec, path, content);
+                }
+            }
         }
         record.lock().unwrap().push(shown(spec));
         Some((Vec::new(), 0))
