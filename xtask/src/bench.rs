@@ -42,8 +42,8 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "deploy",
-        about: "push to live, first and second push, against the bare cost",
-        run: Run::Prepared(deploy::run),
+        about: "push to live, against a plain push and restart, and piku [--piku FILE] [--rounds N]",
+        run: Run::Told(deploy::run),
     },
     Bench {
         name: "dyno-start",

@@ -126,6 +126,19 @@ const DOCKER: &[Package] = &[Package {
     why: "the comparison",
 }];
 
+const PIKU: &[Package] = &[
+    Package {
+        name: "uwsgi-core",
+        sign: Sign::Program("uwsgi"),
+        why: "the comparison",
+    },
+    Package {
+        name: "python3-venv",
+        sign: Sign::Path("/usr/share/python-wheels"),
+        why: "the comparison",
+    },
+];
+
 const PROXIES: &[Package] = &[
     Package {
         name: "nginx",
@@ -155,6 +168,8 @@ pub(crate) enum Purpose {
     CompareWithCrun,
     /// Measuring ourselves against Docker.
     CompareWithDocker,
+    /// Measuring a push against piku's.
+    CompareWithPiku,
     /// Measuring the router against others.
     CompareWithProxies,
 }
@@ -166,6 +181,7 @@ impl Purpose {
             Self::Test => [RUN, TEST],
             Self::CompareWithCrun => [CRUN, &[]],
             Self::CompareWithDocker => [DOCKER, &[]],
+            Self::CompareWithPiku => [PIKU, &[]],
             Self::CompareWithProxies => [PROXIES, &[]],
         }
     }

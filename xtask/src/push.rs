@@ -57,9 +57,14 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Writes one of its files.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs::write(self.0.join(name), text)?)
+    }
+
     /// Commits everything, with something new in it.
     pub(crate) fn commit(&self, message: &str) -> Result<()> {
-        fs::write(self.0.join("CHANGE.txt"), message)?;
+        self.write("CHANGE.txt", message)?;
         self.git(&["add", "--all"])?;
         let author = [
             "-c",
@@ -82,10 +87,7 @@ impl Repository {
 
     /// Pushes `main` to any remote.
     pub(crate) fn push_to(&self, url: &str, ready: Option<&Ready>, show: bool) -> Result<f64> {
-        let mut git = Command::new("git");
-        git.current_dir(&self.0)
-            .args(["push", "--force", url, "main"])
-            .stdin(Stdio::null());
+        let mut git = self.push_command(url);
         if let Some(ready) = ready {
             // The token goes through the environment: arguments can be read by anyone.
             git.env("GIT_SSL_CAINFO", &ready.ca_pem_path)
@@ -112,6 +114,15 @@ impl Repository {
         Ok(watch.seconds())
     }
 
+    /// The push of `main` to a remote, not yet run.
+    pub(crate) fn push_command(&self, url: &str) -> Command {
+        let mut git = Command::new("git");
+        git.current_dir(&self.0)
+            .args(["push", "--force", url, "main"])
+            .stdin(Stdio::null());
+        git
+    }
+
     fn git(&self, arguments: &[&str]) -> Result<()> {
         process::output(Command::new("git").current_dir(&self.0).args(arguments)).map(drop)
     }
@@ -123,11 +134,21 @@ impl Repository {
 /// After 30 s, with the last answer.
 pub(crate) fn wait_for_200(ready: &Ready, app: &str) -> Result<String> {
     let (host, url) = ready.url(app);
+    wait_for(&ready.http_addr, (&host, &url), "")
+}
+
+/// Waits until the front page of a host at an address shows `words`; gives its body.
+///
+/// # Errors
+/// After 30 s, with the last answer.
+pub(crate) fn wait_for(address: &str, (host, url): (&str, &str), words: &str) -> Result<String> {
     let mut last = String::new();
     let limits = (Duration::from_secs(30), Duration::from_millis(5));
-    let answered = out::wait_until(&url, limits, || {
-        match http::get(&ready.http_addr, &host, "/") {
-            Ok(answer) if answer.status == 200 => return Ok(Some(answer.body)),
+    let answered = out::wait_until(url, limits, || {
+        match http::get(address, host, "/") {
+            Ok(answer) if answer.status == 200 && answer.body.contains(words) => {
+                return Ok(Some(answer.body));
+            }
             Ok(answer) => last = format!("{} {}", answer.status, answer.body.trim()),
             Err(error) => last = format!("{error:#}"),
         }

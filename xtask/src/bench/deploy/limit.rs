@@ -1,8 +1,6 @@
-//! `xtask bench deploy`: push to live, against what the parts cost without a platform.
-//!
-//! The bare cost is a `git push` to a bare repository on the same disk, plus starting the very
-//! process that the dyno runs, with its files and environment, outside of any isolation, until
-//! it answers. The first push of an app also installs its dependencies, the second does not.
+//! What a push costs without a platform: a `git push` to a bare repository on the same disk, plus
+//! starting the very process that the dyno runs, with its files and environment, outside of any
+//! isolation, until it answers.
 
 use std::{
     fs,
@@ -13,68 +11,22 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::samples::{Series, ratio, report};
 use crate::{
     http,
     out::{self, Stopwatch},
     platform::Platform,
     process,
-    push::{self, Repository, SAMPLES, Sample},
-    workspace,
+    push::Repository,
 };
 
-/// How often each push is measured: an app of its own each time.
-const ROUNDS: usize = 3;
-
-/// Runs it.
-pub(crate) fn run(profile: &str) -> Result<()> {
-    let place = workspace::target().join("bench").join("deploy");
-    let mut series = Vec::new();
-    let mut ratios = Vec::new();
-    for sample in SAMPLES {
-        let measured = measure(profile, sample, &place)?;
-        let first = series.len();
-        ratios.push((sample.folder, first));
-        series.extend(measured);
-    }
-    report("deploy", &series)?;
-    for (folder, first) in ratios {
-        let [pushed, again, bare] = &series[first..first + 3] else {
-            continue;
-        };
-        ratio(&format!("deploy.{folder}.first_vs_bare"), pushed, bare);
-        ratio(&format!("deploy.{folder}.second_vs_bare"), again, bare);
-    }
-    Ok(())
-}
-
-/// First push, second push and bare cost of one sample.
-fn measure(profile: &str, sample: &Sample, place: &Path) -> Result<[Series; 3]> {
-    let (mut first, mut second, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=ROUNDS {
-        out::step(format_args!("{} round {round} of {ROUNDS}", sample.title));
-        // A platform of its own: layers of an earlier round would make a first push a second.
-        let platform = Platform::start(profile, &place.join("platform"))?;
-        let ready = &platform.ready;
-        ready.ensure_app(sample.app)?;
-        let repository = Repository::make(sample, &place.join("repository"))?;
-        for (times, next) in [(&mut first, "second"), (&mut second, "third")] {
-            let watch = Stopwatch::start();
-            repository.push(ready, sample.app, false)?;
-            push::wait_for_200(ready, sample.app)?;
-            times.push(watch.seconds());
-            repository.commit(next)?;
-        }
-        bare.push(
-            bare_push(&repository, &place.join("bare.git"))? + bare_start(&platform, sample.app)?,
-        );
-    }
-    let name = |what: &str| format!("{} {what}", sample.folder);
-    Ok([
-        Series::new(name("first"), first),
-        Series::new(name("second"), second),
-        Series::new(name("bare"), bare),
-    ])
+/// Both, in seconds.
+pub(super) fn push_and_restart(
+    platform: &Platform,
+    app: &str,
+    repository: &Repository,
+    bare: &Path,
+) -> Result<f64> {
+    Ok(bare_push(repository, bare)? + bare_start(platform, app)?)
 }
 
 fn bare_push(repository: &Repository, bare: &Path) -> Result<f64> {
@@ -91,7 +43,7 @@ fn bare_push(repository: &Repository, bare: &Path) -> Result<f64> {
 
 /// Starts the command of an app's running web dyno once more, in its root directory but in the host's
 /// namespaces, on another port.
-pub(super) fn bare_start(platform: &Platform, app: &str) -> Result<f64> {
+pub(in crate::bench) fn bare_start(platform: &Platform, app: &str) -> Result<f64> {
     let formation = platform
         .ready
         .call("GET", &format!("/apps/{app}/formation/web"), None)?;
