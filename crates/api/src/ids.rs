@@ -75,6 +75,8 @@ ids! {
     EventId;
     /// How many dynos of one process type an app runs.
     FormationId;
+    /// An SSH public key of an account.
+    KeyId;
     /// A numbered release.
     ReleaseId;
     /// A built app, ready to run.

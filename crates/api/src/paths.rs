@@ -7,6 +7,8 @@ use std::fmt::Display;
 
 /// `/account`.
 pub const ACCOUNT: &str = "/account";
+/// `/account/keys`.
+pub const KEYS: &str = "/account/keys";
 /// `/apps`.
 pub const APPS: &str = "/apps";
 /// `/sources`.

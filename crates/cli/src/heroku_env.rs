@@ -188,6 +188,8 @@ mod tests {
             git_url: api_url.replace("http:", "https:"),
             http_addr: "127.0.0.1:8080".to_owned(),
             https_addr: "127.0.0.1:8443".to_owned(),
+            ssh_addr: None,
+            ssh_host_key: None,
             rendezvous_addr: "localhost:5000".to_owned(),
             ca_pem_path,
             admin_email: "admin@localhost".to_owned(),

@@ -24,6 +24,12 @@ pub struct Ready {
     pub https_addr: String,
     /// Where attached one-off dynos are reached, TLS: `localhost:5000`.
     pub rendezvous_addr: String,
+    /// Where git is spoken over SSH, if it is: `127.0.0.1:2222`.
+    #[serde(default)]
+    pub ssh_addr: Option<String>,
+    /// The host key there, as it stands in `known_hosts` behind the host's name.
+    #[serde(default)]
+    pub ssh_host_key: Option<String>,
     /// The platform's own CA, in PEM.
     pub ca_pem_path: PathBuf,
     /// The first account.

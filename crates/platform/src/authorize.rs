@@ -45,6 +45,8 @@ pub enum Action {
     ReadAccount,
     /// Change the caller's own account.
     UpdateAccount,
+    /// Add and remove the SSH keys that the caller pushes with.
+    UpdateKeys,
     /// See the caller's tokens.
     ReadAuthorizations,
     /// Make a token: with another, or with the account's password.
@@ -110,12 +112,13 @@ enum Standing {
 
 impl Action {
     /// Every action, for tests that walk them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ReadPublic,
         Self::UseSecretUrl,
         Self::SignIn,
         Self::ReadAccount,
         Self::UpdateAccount,
+        Self::UpdateKeys,
         Self::ReadAuthorizations,
         Self::CreateAuthorization,
         Self::UpdateAuthorizations,
@@ -162,6 +165,7 @@ impl Action {
                 &[Identity, Read, Write, ReadProtected, WriteProtected],
             ),
             Self::UpdateAccount
+            | Self::UpdateKeys
             | Self::ReadAuthorizations
             | Self::CreateAuthorization
             | Self::UpdateAuthorizations => (Who::SignedIn, &[]),

@@ -27,6 +27,7 @@ mod explain;
 pub mod formations;
 pub mod health_checks;
 pub mod inside;
+mod keys;
 mod launch;
 pub mod log_sessions;
 mod nudges;

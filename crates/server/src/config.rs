@@ -54,6 +54,9 @@ pub struct Choices {
     /// Address of API, git and rendezvous
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Address of git over SSH; none if left out
+    #[arg(long, value_name = "ADDR")]
+    pub ssh: Option<SocketAddr>,
     /// Address where apps are served, plain
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
@@ -119,6 +122,8 @@ pub struct Config {
     pub cache: PathBuf,
     /// Address of API, git and rendezvous.
     pub listen: SocketAddr,
+    /// Address of git over SSH, if it is spoken.
+    pub ssh: Option<SocketAddr>,
     /// Where the router takes plain HTTP.
     pub http: SocketAddr,
     /// Where the router takes TLS.
@@ -284,6 +289,9 @@ impl Config {
         if let Some(cycle) = self.cycle_every {
             flag("cycle-hours", (cycle.as_secs() / 3600).to_string().into());
         }
+        if let Some(ssh) = self.ssh {
+            flag("ssh", ssh.to_string().into());
+        }
         if let Some(metrics) = self.metrics {
             flag("metrics", metrics.to_string().into());
         }
@@ -332,6 +340,7 @@ impl Choices {
             config: self.config.or(below.config),
             cache: self.cache.or(below.cache),
             listen: self.listen.or(below.listen),
+            ssh: self.ssh.or(below.ssh),
             http: self.http.or(below.http),
             https: self.https.or(below.https),
             metrics: self.metrics.or(below.metrics),
@@ -370,6 +379,7 @@ impl Choices {
         Ok(Config {
             cache: self.cache.unwrap_or_else(|| default_cache(surroundings)),
             listen: self.listen.unwrap_or(local(5000)),
+            ssh: self.ssh,
             http: self.http.unwrap_or(local(8080)),
             https: self.https.unwrap_or(local(8443)),
             metrics: self.metrics,

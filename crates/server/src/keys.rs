@@ -42,6 +42,8 @@ pub struct Keys {
     pub root: [u8; 32],
     /// The first account's token.
     pub admin_token: String,
+    /// What the host key of git over SSH is made of.
+    pub ssh_host: [u8; 32],
 }
 
 impl Keys {
@@ -58,6 +60,8 @@ impl Keys {
         rand::rng().fill_bytes(&mut fresh);
         let token = format!("lf-{}", hex(&fresh));
         let admin_token = read_or_make(&directory.join("admin.token"), token.as_bytes())?;
+        rand::rng().fill_bytes(&mut fresh);
+        let ssh_host = read_or_make(&directory.join("ssh_host.key"), &fresh)?;
         let damaged = |name: &str| KeysError::Damaged {
             path: directory.join(name),
         };
@@ -68,6 +72,7 @@ impl Keys {
                 .map(|token| token.trim().to_owned())
                 .filter(|token| token.len() >= 32)
                 .ok_or_else(|| damaged("admin.token"))?,
+            ssh_host: ssh_host.try_into().map_err(|_| damaged("ssh_host.key"))?,
         })
     }
 
@@ -125,8 +130,8 @@ mod tests {
         let keys = Keys::open(directory.path()).unwrap();
         let again = Keys::open(directory.path()).unwrap();
         assert_eq!(
-            (keys.root, &keys.admin_token),
-            (again.root, &again.admin_token)
+            (keys.root, &keys.admin_token, keys.ssh_host),
+            (again.root, &again.admin_token, again.ssh_host)
         );
         assert_ne!(keys.derive("urls"), keys.derive("else"));
         assert_eq!(keys.derive("urls"), again.derive("urls"));

@@ -10,7 +10,7 @@ use engine_local::{LocalEngine, LocalEngineConfig, network::NetworkConfig};
 use logs::{Logs, LogsConfig};
 use platform::{Platform, Rooms, Settings};
 use router::Feed;
-use source::SourceConfig;
+use source::{GitDoor, SourceConfig, SshDoor};
 use store::{Store, StoreConfig};
 
 use crate::{
@@ -33,6 +33,10 @@ pub(crate) struct Server {
     pub(crate) platform: Platform,
     /// API and git over HTTP.
     pub(crate) routes: axum::Router,
+    /// Git, for its other ways in.
+    pub(crate) git: GitDoor,
+    /// What git over SSH shows and asks.
+    pub(crate) ssh: SshDoor,
     /// Certificates.
     pub(crate) authority: Authority,
     /// What it will say of itself.
@@ -84,11 +88,20 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
         .ensure_account(&config.admin_email, &keys.admin_token)
         .await
         .context("cannot make the first account")?;
-    let routes = routes(config, &platform)?;
+    let api = http::routes(HttpState::new(platform.clone()));
+    let transport = InProcessTransport::new(api.clone(), "git");
+    let git = git_door(config, &transport)?;
+    let ssh = SshDoor::new(
+        &keys.ssh_host,
+        Arc::new(move |sha256: &str| Arc::new(transport.with_key(sha256))),
+    );
+    let routes = git.routes().merge(api);
     let ready = ready(config, &authority, &keys, listen.port());
     Ok(Server {
         platform,
         routes,
+        git,
+        ssh,
         authority,
         ready,
         feed,
@@ -179,14 +192,11 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Result<Settings> {
     })
 }
 
-/// The API, and git as a client of it.
-fn routes(config: &Config, platform: &Platform) -> Result<axum::Router> {
-    let api = http::routes(HttpState::new(platform.clone()));
+/// Git as a client of the API.
+fn git_door(config: &Config, transport: &InProcessTransport) -> Result<GitDoor> {
     let program = std::env::current_exe().context("this program has no file")?;
-    let transport = InProcessTransport::new(api.clone(), "git");
-    let git = source::routes(source_config(&config.data, &program), Arc::new(transport))
-        .context("cannot open the git front door")?;
-    Ok(git.merge(api))
+    let config = source_config(&config.data, &program);
+    GitDoor::open(config, Arc::new(transport.clone())).context("cannot open the git front door")
 }
 
 fn source_config(data: &Path, program: &Path) -> SourceConfig {
@@ -200,6 +210,8 @@ fn ready(config: &Config, authority: &Authority, keys: &Keys, port: u16) -> cli:
         http_addr: config.http.to_string(),
         https_addr: config.https.to_string(),
         rendezvous_addr: format!("{}:{port}", config.host),
+        ssh_addr: None,
+        ssh_host_key: None,
         ca_pem_path: authority.ca_pem(),
         admin_email: config.admin_email.clone(),
         admin_token: keys.admin_token.clone(),

@@ -10,8 +10,10 @@ use crate::{
     error::SourceError,
     front::Front,
     git::read_stderr,
-    http_git::{Refusal, Service, Target, answer, protocol},
+    http_git::{answer, protocol},
+    refusal::Refusal,
     request_body::RequestBody,
+    target::{Service, Target},
 };
 
 /// The references that a repository offers: the start of every push and fetch.

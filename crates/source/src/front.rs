@@ -1,4 +1,4 @@
-//! What every request and every hook shares: [`Front`].
+//! The front door itself, and what every request and every hook shares: [`Front`].
 
 use std::{
     fs, io,
@@ -8,20 +8,58 @@ use std::{
 };
 
 use api::client::Transport;
-use tokio::net::UnixListener;
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::{
     config::SourceConfig,
     error::{DiskContext, SourceError},
     git::Git,
+    http_git,
     locks::AppLocks,
     push,
     pushes::Pushes,
     repository,
+    ssh::{self, SshDoor},
     turns::Turns,
 };
 
-/// The git front door, open.
+/// The git front door, open. Cloning shares it.
+#[derive(Clone)]
+pub struct GitDoor {
+    front: Arc<Front>,
+}
+
+impl GitDoor {
+    /// Opens it: sweeps what interrupted pushes left and listens on the hook's socket. Must be
+    /// called within a Tokio runtime, once per git directory. `transport` carries what is asked
+    /// with tokens.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub fn open(config: SourceConfig, transport: Arc<dyn Transport>) -> Result<Self, SourceError> {
+        let front = Front::open(config, transport)?;
+        Ok(Self { front })
+    }
+
+    /// The routes of `https://HOST/APP.git`, to be merged into the server's own.
+    pub fn routes(&self) -> Router {
+        http_git::routes(Arc::clone(&self.front))
+    }
+
+    /// Serves `ssh://git@HOST/APP.git` for ever. Dropping it takes no new connections.
+    pub async fn serve_ssh(&self, listener: TcpListener, door: SshDoor) {
+        ssh::serve(Arc::clone(&self.front), listener, door).await;
+    }
+}
+
+impl std::fmt::Debug for GitDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitDoor").finish_non_exhaustive()
+    }
+}
+
+/// What every request and every hook shares.
 pub(crate) struct Front {
     pub(crate) config: SourceConfig,
     pub(crate) git: Git,

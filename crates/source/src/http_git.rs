@@ -1,12 +1,8 @@
 //! git's smart HTTP protocol: who may speak it about which app, and the three requests it knows.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use api::{
-    client::{Client, ClientError, Transport},
-    ids::{AccountId, AppId},
-    names::AppName,
-};
+use api::client::Client;
 use axum::{
     Router,
     body::Body,
@@ -15,51 +11,24 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use crate::{config::SourceConfig, error::SourceError, fetch, front::Front, receive, repository};
+use crate::{
+    fetch,
+    front::Front,
+    receive,
+    refusal::Refusal,
+    target::{self, Service, Target},
+};
 
-/// The routes of `https://HOST/APP.git`, to be merged into the server's own.
-///
-/// Opens the git front door: sweeps what interrupted pushes left and listens on the hook's socket.
-/// Must be called within a Tokio runtime, once per git directory.
-///
-/// # Errors
-/// `Disk`.
-pub fn routes(config: SourceConfig, transport: Arc<dyn Transport>) -> Result<Router, SourceError> {
-    let front = Front::open(config, transport)?;
-    Ok(Router::new()
+/// The routes of `https://HOST/APP.git`.
+pub(crate) fn routes(front: Arc<Front>) -> Router {
+    Router::new()
         .route("/{repository}/info/refs", get(advertise))
         .route("/{repository}/git-receive-pack", post(receive_pack))
         .route("/{repository}/git-upload-pack", post(upload_pack))
-        .with_state(front))
-}
-
-/// The app that a request is about, and the API as whoever asks.
-pub(crate) struct Target {
-    pub(crate) app: AppId,
-    pub(crate) owner: AccountId,
-    pub(crate) name: AppName,
-    pub(crate) client: Client,
-    pub(crate) repository: PathBuf,
-}
-
-/// The two services of git's protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    ReceivePack,
-    UploadPack,
-}
-
-impl Service {
-    /// As git names its command.
-    pub(crate) fn command(self) -> &'static str {
-        match self {
-            Self::ReceivePack => "receive-pack",
-            Self::UploadPack => "upload-pack",
-        }
-    }
+        .with_state(front)
 }
 
 #[derive(Deserialize)]
@@ -106,24 +75,18 @@ async fn upload_pack(
     fetch::upload_pack(&front, &target, request).await
 }
 
-/// Asks the API whether the token may see the app. What more a push needs, the API says when the
-/// push asks for a build.
+/// The app that a request is about, for whoever shows the token.
 async fn identify(front: &Front, repository: &str, headers: &HeaderMap) -> Result<Target, Refusal> {
     let token = token(headers).ok_or_else(|| Refusal::unauthorized("Log in first."))?;
     let name = repository
         .strip_suffix(".git")
-        .and_then(|name| name.parse::<AppName>().ok());
-    let name = name.ok_or_else(Refusal::no_such_app)?;
-    let client = Client::new(Arc::clone(&front.transport), token);
-    let app = client.app(name.as_str()).await?;
-    let repository = repository::ensure(&front.git, &front.config.git_dir, app.id).await?;
-    Ok(Target {
-        app: app.id,
-        owner: app.owner.id,
-        name: app.name,
-        client,
-        repository,
-    })
+        .ok_or_else(Refusal::no_such_app)?;
+    Target::find(
+        front,
+        Client::new(Arc::clone(&front.transport), token),
+        name,
+    )
+    .await
 }
 
 /// The token: the password of Basic authentication, whatever the user name, or a Bearer's.
@@ -144,12 +107,7 @@ fn token(headers: &HeaderMap) -> Option<String> {
 
 /// The protocol version that the client offers, if it looks like one.
 pub(crate) fn protocol(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("git-protocol")?.to_str().ok()?;
-    let is_valid = value.len() <= 64
-        && value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"=:.-,".contains(&byte));
-    is_valid.then(|| value.to_owned())
+    target::protocol(headers.get("git-protocol")?.to_str().ok()?)
 }
 
 /// An answer in git's protocol.
@@ -165,87 +123,10 @@ pub(crate) fn answer(service: Service, what: &str, body: Body) -> Response {
     (headers, body).into_response()
 }
 
-/// An answer that git shows to the person, line by line behind `remote:`.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    status: StatusCode,
-    text: String,
-}
-
-impl Refusal {
-    pub(crate) fn plain(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-        }
-    }
-
-    fn unauthorized(reason: &str) -> Self {
-        let text =
-            format!("{reason}\nhint: run `heroku login`; git asks for the token as the password");
-        Self::plain(StatusCode::UNAUTHORIZED, text)
-    }
-
-    fn no_such_app() -> Self {
-        Self::plain(StatusCode::NOT_FOUND, "Couldn't find that app.")
-    }
-
-    pub(crate) fn busy() -> Self {
-        let text = "Too many others are being served right now.\nhint: try again in a minute";
-        Self::plain(StatusCode::SERVICE_UNAVAILABLE, text)
-    }
-}
-
-impl From<ClientError> for Refusal {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Refused {
-                status: StatusCode::UNAUTHORIZED,
-                body,
-            } => Self::unauthorized(&body.message),
-            ClientError::Refused { status, body } => Self::plain(status, body.message),
-            error => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the platform does not answer git"
-                );
-                Self::plain(StatusCode::BAD_GATEWAY, "The platform does not answer.")
-            }
-        }
-    }
-}
-
-impl From<SourceError> for Refusal {
-    fn from(error: SourceError) -> Self {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "git cannot be served"
-        );
-        Self::plain(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The server cannot serve git right now.",
-        )
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, self.text + "\n").into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
-        if self.status == StatusCode::UNAUTHORIZED {
-            let realm = HeaderValue::from_static("Basic realm=\"Landfall\"");
-            headers.insert(header::WWW_AUTHENTICATE, realm);
-        }
-        response
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn check(authorization: &str, expected: Option<&str>) {

@@ -9,7 +9,7 @@ use std::{
 
 use api::{client::Client, ids::AppId, names::AppName};
 
-use crate::{http_git::Target, locks::AppLock, wire::Update};
+use crate::{locks::AppLock, target::Target, wire::Update};
 
 /// Every push whose git process runs, by id.
 #[derive(Default)]

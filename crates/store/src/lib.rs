@@ -23,6 +23,7 @@ mod edge;
 mod error;
 mod events;
 mod formations;
+mod keys;
 mod migrations;
 mod releases;
 mod seal;
@@ -53,6 +54,7 @@ pub use crate::{
     error::{Result, StoreError},
     events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
+    keys::{Key, NewKey},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{NewSlug, Slug, SlugContents},

@@ -41,6 +41,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 7,
         sql: include_str!("../migrations/0007_status_notes.sql"),
     },
+    Migration {
+        version: 10,
+        sql: include_str!("../migrations/0010_doors.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

@@ -336,6 +336,8 @@ fn spawn(
             "127.0.0.1:0",
             "--https",
             "127.0.0.1:0",
+            "--ssh",
+            "127.0.0.1:0",
         ])
         .arg("--ready-file")
         .arg(ready_file)

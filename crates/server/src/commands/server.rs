@@ -67,7 +67,8 @@ async fn serve(config: &Config, port: std::net::TcpListener, parent: Option<u32>
         .local_addr()
         .context("the listening socket has no address")?;
     let port = TcpListener::from_std(port)?;
-    let server = wiring::open(config, address).await?;
+    let mut server = wiring::open(config, address).await?;
+    let ssh = listen_for_ssh(config, &mut server).await?;
     let end = CancellationToken::new();
     let listener = Listener::new(
         server.authority.clone(),
@@ -78,6 +79,7 @@ async fn serve(config: &Config, port: std::net::TcpListener, parent: Option<u32>
     let ended = tokio::select! {
         ended = server.platform.run() => ended.context("the reconcilers ended"),
         ended = server.authority.keep_renewed() => ended.context("certificates cannot be renewed"),
+        () = serve_ssh(&server, ssh) => Ok(()),
         ended = announce(config, &server, address) => ended,
         ended = asked_to_end() => ended,
         () = orphaned(parent) => Ok(()),
@@ -85,6 +87,30 @@ async fn serve(config: &Config, port: std::net::TcpListener, parent: Option<u32>
     end.cancel();
     listening.await.context("the listener broke")?;
     ended
+}
+
+/// Listens for git over SSH where it is wanted, and tells so in the ready file.
+async fn listen_for_ssh(config: &Config, server: &mut Server) -> Result<Option<TcpListener>> {
+    let Some(address) = config.ssh else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for git over SSH"))?;
+    let address = listener
+        .local_addr()
+        .context("the SSH socket has no address")?;
+    server.ready.ssh_addr = Some(address.to_string());
+    server.ready.ssh_host_key = Some(server.ssh.host_key());
+    tracing::info!(%address, host_key = server.ssh.host_key(), "git over SSH");
+    Ok(Some(listener))
+}
+
+async fn serve_ssh(server: &Server, listener: Option<TcpListener>) {
+    match listener {
+        Some(listener) => server.git.serve_ssh(listener, server.ssh.clone()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Writes the ready file once all of it serves, and then waits for ever.

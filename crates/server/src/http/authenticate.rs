@@ -21,9 +21,18 @@ use super::{HttpState, error::Refusal, route};
 #[derive(Clone, Copy, Debug)]
 pub struct InProcess(pub &'static str);
 
-/// What an `Authorization` header holds.
+/// Marks a request of the SSH front door, whose client has proved to hold the key with this
+/// `SHA256:…` fingerprint. It is only ever put on requests inside this process.
+#[derive(Clone, Debug)]
+pub struct ShownKey(pub String);
+
+/// What a key opens: git, and no secrets.
+const KEY_SCOPES: &[Scope] = &[Scope::Write];
+
+/// What a request shows of who sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Credentials {
+    Key(String),
     Token(String),
     Password { user: String, password: String },
 }
@@ -38,8 +47,13 @@ pub(super) struct Asking {
 
 impl Asking {
     pub(super) fn of(request: &Request) -> Result<Self, Refusal> {
+        let key = request.extensions().get::<ShownKey>();
+        let credentials = match key {
+            Some(ShownKey(sha256)) => Some(Credentials::Key(sha256.clone())),
+            None => credentials(request.headers()),
+        };
         Ok(Self {
-            credentials: credentials(request.headers()).ok_or(Refusal::NoCredentials)?,
+            credentials: credentials.ok_or(Refusal::NoCredentials)?,
             origin: origin(request),
             request_id: route::request_id(request),
             cause: route::cause(request),
@@ -76,6 +90,11 @@ pub(super) async fn bearer(
     let platform = &state.platform;
     let takes_password = action == Action::CreateAuthorization;
     let (user, secret) = match &asking.credentials {
+        Credentials::Key(sha256) => {
+            let holder = platform.key_holder(sha256).await?;
+            let account = holder.ok_or(platform::Error::Unauthorized)?;
+            return Ok(asking.into_bearer(account, KEY_SCOPES.to_vec(), None));
+        }
         Credentials::Token(token) => (None, token),
         Credentials::Password { user, password } => (Some(user), password),
     };
@@ -127,6 +146,9 @@ pub(super) fn is_in_process(request: &Request) -> bool {
 /// Where a request comes from, for the record.
 pub(super) fn origin(request: &Request) -> String {
     let extensions = request.extensions();
+    if let Some(ShownKey(sha256)) = extensions.get::<ShownKey>() {
+        return format!("ssh {sha256}");
+    }
     if let Some(InProcess(door)) = extensions.get::<InProcess>() {
         return (*door).to_owned();
     }

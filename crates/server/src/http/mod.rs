@@ -25,6 +25,7 @@ mod formations;
 mod headers;
 mod health_checks;
 mod inside;
+mod keys;
 mod log_sessions;
 mod range;
 mod rate_limits;
@@ -48,7 +49,11 @@ use axum::{Router, extract::FromRef, middleware::from_fn};
 use platform::Platform;
 use tokio::sync::Semaphore;
 
-pub use self::{authenticate::InProcess, error::Refusal, rate_limits::RateLimits};
+pub use self::{
+    authenticate::{InProcess, ShownKey},
+    error::Refusal,
+    rate_limits::RateLimits,
+};
 use self::{route::Route, sign_in::SignIns};
 
 /// Requests per hour and account, unless configured otherwise. Heroku allows 4500; here the
@@ -114,6 +119,7 @@ pub fn table() -> Vec<Route> {
         formations::routes(),
         health_checks::routes(),
         inside::routes(),
+        keys::routes(),
         log_sessions::routes(),
         rate_limits::routes(),
         regions::routes(),

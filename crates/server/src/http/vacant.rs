@@ -10,7 +10,6 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/account/features", ReadAccount, nobody),
         Route::get("/account/features/{feature}", ReadAccount, no_feature),
-        Route::get("/account/keys", ReadAccount, nobody),
         Route::get("/addon-attachments", ListApps, nobody),
         Route::get("/addon-services", ReadCatalogue, nobody),
         Route::get("/addons", ListApps, nobody),

@@ -7,3 +7,4 @@ mod platform;
 mod pushes;
 mod refusals;
 mod site;
+mod ssh;

@@ -1,7 +1,7 @@
 //! A Platform API of the few calls a push makes, whose builds do what the test says.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,6 +9,7 @@ use std::{
 };
 
 use api::{
+    accounts::Account,
     apps::App,
     builds::{Build, BuildApp, BuildStatus, NewBuild},
     client::{Body, ClientError, Transport},
@@ -50,6 +51,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Platform {
     pub(crate) app: AppId,
     pub(crate) outcome: Mutex<Outcome>,
+    /// SSH keys that somebody has, by fingerprint.
+    pub(crate) keys: Mutex<HashSet<String>>,
     /// Uploaded archives, in order.
     pub(crate) archives: Mutex<Vec<Bytes>>,
     /// What was asked to be built, in order.
@@ -103,12 +106,39 @@ impl Platform {
     }
 }
 
+/// Shows a key to the platform: one that somebody has is as good as the token.
+pub(crate) struct ByKey {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) fingerprint: String,
+}
+
+#[async_trait]
+impl Transport for ByKey {
+    async fn send(&self, mut request: Request<Body>) -> Result<http::Response<Body>, ClientError> {
+        assert!(!request.headers().contains_key(header::AUTHORIZATION));
+        if self
+            .platform
+            .keys
+            .lock()
+            .unwrap()
+            .contains(&self.fingerprint)
+        {
+            let bearer = format!("Bearer {TOKEN}").parse().unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        }
+        InProcess::new(Arc::clone(&self.platform))
+            .send(request)
+            .await
+    }
+}
+
 /// Calls the platform without a network.
 pub(crate) struct InProcess(pub(crate) Router);
 
 impl InProcess {
     pub(crate) fn new(platform: Arc<Platform>) -> Self {
         let router = Router::new()
+            .route("/account", get(account))
             .route("/apps/{app}", get(app))
             .route("/sources", post(create_source))
             .route("/sources/{source}", put(put_source))
@@ -141,16 +171,50 @@ fn refuse(status: StatusCode, id: &str, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn app(State(platform): Shared, Path(name): Path<String>, headers: HeaderMap) -> Response {
+/// A refusal for whoever does not show the token.
+fn stranger(headers: &HeaderMap) -> Option<Response> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    if bearer != Some(&format!("Bearer {TOKEN}")) {
-        return refuse(
+    (bearer != Some(&format!("Bearer {TOKEN}"))).then(|| {
+        refuse(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
             "Invalid credentials provided.",
-        );
+        )
+    })
+}
+
+async fn account(headers: HeaderMap) -> Response {
+    if let Some(refusal) = stranger(&headers) {
+        return refusal;
+    }
+    Json(Account {
+        allow_tracking: false,
+        beta: false,
+        country_of_residence: None,
+        created_at: Time::default(),
+        default_organization: None,
+        default_team: None,
+        delinquent_at: None,
+        email: user().email,
+        federated: false,
+        id: AccountId::new(),
+        identity_provider: None,
+        last_login: None,
+        name: None,
+        sms_number: None,
+        suspended_at: None,
+        two_factor_authentication: false,
+        updated_at: Time::default(),
+        verified: true,
+    })
+    .into_response()
+}
+
+async fn app(State(platform): Shared, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = stranger(&headers) {
+        return refusal;
     }
     if name != APP {
         return refuse(

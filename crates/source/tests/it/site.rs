@@ -1,14 +1,16 @@
 //! A server on a free port, repositories to push from, and git cut off from this machine's settings.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::Arc,
     time::Duration,
 };
 
+use api::client::Transport;
 use axum::Router;
-use source::SourceConfig;
+use source::{GitDoor, SourceConfig, SshDoor};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     net::TcpListener,
@@ -17,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::platform::{APP, InProcess, Platform, TOKEN};
+use crate::platform::{APP, ByKey, InProcess, Platform, TOKEN};
 
 /// Everything a test waits for comes well within this time.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -27,13 +29,15 @@ pub(crate) struct Site {
     pub(crate) platform: Arc<Platform>,
     pub(crate) router: Router,
     address: String,
-    server: AbortHandle,
+    pub(crate) ssh_address: SocketAddr,
+    pub(crate) host_key: String,
+    servers: [AbortHandle; 2],
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
         self.platform.release();
-        self.server.abort();
+        self.servers.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -48,7 +52,13 @@ impl Site {
         let mut config = SourceConfig::new(dir.path().join("data"), hook_program());
         change(&mut config);
         let transport = Arc::new(InProcess::new(Arc::clone(&platform)));
-        let router = source::routes(config, transport).unwrap();
+        let door = GitDoor::open(config, transport).unwrap();
+        let router = door.routes();
+        let ssh = ssh_door(&platform);
+        let host_key = ssh.host_key();
+        let ssh_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ssh_address = ssh_listener.local_addr().unwrap();
+        let ssh_server = tokio::spawn(async move { door.serve_ssh(ssh_listener, ssh).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let serving = router.clone();
@@ -58,8 +68,15 @@ impl Site {
             platform,
             router,
             address,
-            server: server.abort_handle(),
+            ssh_address,
+            host_key,
+            servers: [server.abort_handle(), ssh_server.abort_handle()],
         }
+    }
+
+    /// A directory of this test's own.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn url(&self, app: &str, token: &str) -> String {
@@ -138,6 +155,17 @@ impl Site {
         }
         found
     }
+}
+
+fn ssh_door(platform: &Arc<Platform>) -> SshDoor {
+    let platform = Arc::clone(platform);
+    let transport = move |fingerprint: &str| -> Arc<dyn Transport> {
+        Arc::new(ByKey {
+            platform: Arc::clone(&platform),
+            fingerprint: fingerprint.to_owned(),
+        })
+    };
+    SshDoor::new(&[7; 32], Arc::new(transport))
 }
 
 /// The example of this crate that is the hook; `cargo test` builds it, `--test it` alone does not.

@@ -37,6 +37,7 @@ mod dynos;
 mod edge;
 mod events;
 mod fixture;
+mod keys;
 mod kill;
 mod open;
 mod releases;

@@ -4,6 +4,7 @@ mod alone;
 mod cli;
 mod deploy;
 mod domains;
+mod doors;
 mod edge;
 mod failures;
 mod files;

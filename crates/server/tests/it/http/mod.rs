@@ -9,6 +9,7 @@ mod edge;
 mod edge_settings;
 mod harness;
 mod inside;
+mod keys;
 mod releases;
 mod schema;
 mod slugs;
