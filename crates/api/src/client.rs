@@ -4,6 +4,7 @@
 //! first; a [`Transport`] is how its requests travel. It must not know how a server works.
 
 mod calls;
+mod follow;
 mod http_transport;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ mod heroku;
 mod heroku_env;
 mod inside;
 mod own;
+mod push;
 mod ready;
 mod sleep;
 mod status;
@@ -18,6 +19,7 @@ pub use crate::{
     heroku::HerokuArguments,
     heroku_env::HerokuEnvArguments,
     inside::{CopyArguments, ExecArguments, ForwardArguments},
+    push::PushArguments,
     ready::Ready,
     sleep::{SleepArguments, WakeArguments},
     status::StatusArguments,
@@ -82,6 +84,14 @@ pub fn run_status(ready_file: &Path, arguments: &StatusArguments) -> Result<()> 
 /// When no platform runs, or it refuses.
 pub fn run_edge(ready_file: &Path, arguments: &EdgeArguments) -> Result<()> {
     edge::edge(ready_file, arguments)
+}
+
+/// `landfall push`: deploys a directory and shows the build.
+///
+/// # Errors
+/// When no platform runs, it refuses, or the build or release fails.
+pub fn run_push(ready_file: &Path, arguments: &PushArguments) -> Result<()> {
+    push::push(ready_file, arguments)
 }
 
 /// `landfall sleep`: shows and sets when an app sleeps, or puts it to sleep.

@@ -16,9 +16,14 @@ pub(crate) fn client(ready_file: &Path) -> Result<Client> {
 
 /// Waits for a call's answer.
 pub(crate) fn wait<T>(call: impl Future<Output = Result<T, ClientError>>) -> Result<T> {
+    run(async { Ok(call.await?) })
+}
+
+/// Waits for several calls and what is done between them.
+pub(crate) fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the asynchronous runtime")?;
-    Ok(runtime.block_on(call)?)
+    runtime.block_on(work)
 }

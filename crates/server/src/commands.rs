@@ -63,6 +63,8 @@ enum Command {
     Sizes(sizes::Arguments),
     /// Show or change what the router does for an app beyond routing: landfall edge -a APP
     Edge(Edge),
+    /// Deploy a directory without git: landfall push -a APP
+    Push(Push),
     /// Show or set when an app sleeps, or put it to sleep: landfall sleep -a APP
     Sleep(Sleep),
     /// Wake an app: landfall wake -a APP
@@ -128,6 +130,14 @@ struct Edge {
     choices: Choices,
     #[command(flatten)]
     arguments: cli::EdgeArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Push {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::PushArguments,
 }
 
 #[derive(Debug, clap::Args)]
@@ -200,6 +210,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Edge(Edge { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_edge(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Push(Push { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_push(&ready, &arguments).map(|()| ExitCode::SUCCESS)
         }
         Command::Sleep(Sleep { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);

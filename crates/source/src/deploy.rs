@@ -1,15 +1,6 @@
 //! A pushed commit made live through the Platform API: source, build, release.
 
-use std::{error::Error, path::Path, time::Duration};
-
-use api::{
-    builds::{Build, BuildStatus, NewBuild, SourceBlob},
-    client::{Client, ClientError},
-    releases::ReleaseStatus,
-};
-use futures_util::StreamExt;
-use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use std::{error::Error, path::Path};
 
 use crate::{
     archive::{Commit, MAX_FILES},
@@ -17,11 +8,15 @@ use crate::{
     git::{Git, Quarantine},
     output::Output,
 };
+use api::{
+    builds::{Build, BuildStatus, NewBuild, SourceBlob},
+    client::{Client, ClientError},
+    ids::BuildId,
+    releases::ReleaseStatus,
+};
+use futures_util::StreamExt;
+use thiserror::Error;
 
-/// Pause between two looks at something that is pending.
-const POLL: Duration = Duration::from_millis(300);
-/// A build or release whose output has ended is settled within this time.
-const SETTLE_WAIT: Duration = Duration::from_mins(10);
 /// Longer lines are shown in pieces.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
@@ -117,7 +112,7 @@ impl Deploy<'_> {
         let build = self.start_build(&commit).await?;
         let mut language = Language::default();
         self.show_output(&build, &mut language, output).await?;
-        let build = self.settled_build(build).await?;
+        let build = self.settled_build(build.id).await?;
         if build.status == BuildStatus::Failed {
             return Err(DeployError::BuildFailed {
                 language: language.shown(),
@@ -159,23 +154,9 @@ impl Deploy<'_> {
         language: &mut Language,
         output: &mut Output,
     ) -> Result<(), DeployError> {
-        let step = "read the build's output";
-        let mut pieces = loop {
-            match self.client.stream_output(&build.output_stream_url).await {
-                Ok(pieces) => break pieces,
-                // There is none yet.
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error).step(step),
-            }
-            let now = self
-                .client
-                .build(self.app, build.id)
-                .await
-                .step("look at the build")?;
-            if now.status != BuildStatus::Pending {
-                return Ok(());
-            }
-            sleep(POLL).await;
+        let output_stream = self.client.build_output(self.app, build).await;
+        let Some(mut pieces) = output_stream.step("read the build's output")? else {
+            return Ok(());
         };
         let mut lines = Lines::default();
         while let Some(piece) = pieces.next().await {
@@ -197,53 +178,24 @@ impl Deploy<'_> {
         Ok(())
     }
 
-    async fn settled_build(&self, mut build: Build) -> Result<Build, DeployError> {
-        let deadline = Instant::now() + SETTLE_WAIT;
-        loop {
-            build = self
-                .client
-                .build(self.app, build.id)
-                .await
-                .step("look at the build")?;
-            let is_settled = match build.status {
-                BuildStatus::Pending => false,
-                BuildStatus::Succeeded => build.release.is_some(),
-                BuildStatus::Failed => true,
-            };
-            if is_settled {
-                return Ok(build);
-            }
-            if Instant::now() > deadline {
-                return Err(DeployError::Unsettled { what: "build" });
-            }
-            sleep(POLL).await;
-        }
+    async fn settled_build(&self, id: BuildId) -> Result<Build, DeployError> {
+        let settled = self.client.settled_build(self.app, id).await;
+        let unsettled = DeployError::Unsettled { what: "build" };
+        settled.step("look at the build")?.ok_or(unsettled)
     }
 
     async fn settled_release(&self, build: Build) -> Result<(), DeployError> {
         let Some(release) = build.release else {
             return Err(DeployError::Unsettled { what: "build" });
         };
-        let id = release.id.to_string();
-        let deadline = Instant::now() + SETTLE_WAIT;
-        loop {
-            let release = self
-                .client
-                .release(self.app, &id)
-                .await
-                .step("look at the release")?;
-            match release.status {
-                ReleaseStatus::Succeeded => return Ok(()),
-                ReleaseStatus::Failed | ReleaseStatus::Expired => {
-                    return Err(DeployError::ReleaseFailed {
-                        version: release.version,
-                    });
-                }
-                ReleaseStatus::Pending if Instant::now() > deadline => {
-                    return Err(DeployError::Unsettled { what: "release" });
-                }
-                ReleaseStatus::Pending => sleep(POLL).await,
-            }
+        let settled = self.client.settled_release(self.app, release.id).await;
+        let unsettled = DeployError::Unsettled { what: "release" };
+        let release = settled.step("look at the release")?.ok_or(unsettled)?;
+        match release.status {
+            ReleaseStatus::Succeeded => Ok(()),
+            _ => Err(DeployError::ReleaseFailed {
+                version: release.version,
+            }),
         }
     }
 }

@@ -19,6 +19,11 @@ pub use self::{copy::CopyArguments, exec::ExecArguments, forward::ForwardArgumen
 use crate::config::Surroundings;
 use link::Link;
 
+/// The app that is meant: `named`, or as the official CLI finds it.
+pub(crate) fn find_app(named: Option<&str>, surroundings: &Surroundings) -> Result<String> {
+    app::find(named, surroundings)
+}
+
 pub(crate) fn exec(ready_file: &Path, arguments: &ExecArguments) -> Result<ExitCode> {
     let link = open(ready_file, arguments.app.as_deref())?;
     run(exec::run(&link, arguments))

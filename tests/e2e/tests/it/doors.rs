@@ -1,6 +1,6 @@
 //! Ways in beside `git push` over HTTP, each with the client people use.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use e2e::{App, Platform, shell};
 
@@ -14,7 +14,7 @@ impl<'a> Person<'a> {
     fn new(platform: &'a Platform, name: &str) -> Self {
         let home = platform.scratch(name);
         let keys = home.join(".ssh");
-        std::fs::create_dir_all(&keys).expect("the directory can be made");
+        fs::create_dir_all(&keys).expect("the directory can be made");
         let mut make = Command::new("ssh-keygen");
         make.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
             .arg(keys.join("id_ed25519"));
@@ -22,7 +22,7 @@ impl<'a> Person<'a> {
         let (_, port) = platform.ready("ssh_addr").rsplit_once(':').expect("a port");
         let host_key = platform.ready("ssh_host_key");
         let known = format!("[127.0.0.1]:{port} {host_key}\n");
-        std::fs::write(keys.join("known_hosts"), known).expect("it can be written");
+        fs::write(keys.join("known_hosts"), known).expect("it can be written");
         Self { platform, home }
     }
 
@@ -81,4 +81,30 @@ fn a_key_of_heroku_keys_add_pushes_until_it_is_removed() {
     person.heroku(&["keys:add", "--yes"]).ok();
     person.heroku(&["keys:clear"]).ok();
     person.heroku(&["keys"]).ok().says("no SSH keys");
+}
+
+#[test]
+fn a_directory_is_pushed_without_git() {
+    let platform = Platform::shared();
+    let app = App::create(platform, "python-hello");
+    fs::remove_dir_all(app.tree.join(".git")).expect("it can be removed");
+    fs::write(app.tree.join(".gitignore"), "private.txt\n").expect("it can be written");
+    fs::write(app.tree.join("private.txt"), "x").expect("it can be written");
+    let push = |more: &[&str]| {
+        let mut command = platform.landfall_command("push");
+        command.args(["--app", &app.name]).args(more).arg(&app.tree);
+        shell::run(&mut command, "")
+    };
+    push(&["--version-name", "first"])
+        .ok()
+        .says("-----> Python app detected")
+        .says("Released v2");
+    assert_eq!(app.get("/").status, 200);
+    let listing = app.heroku(&["run", "--exit-code", "--", "ls"]).ok();
+    let listing = listing.says("Procfile").stdout;
+    assert!(!listing.contains("private.txt"), "{listing}");
+    app.heroku(&["releases"]).ok().says("Deploy first");
+    fs::write(app.tree.join("requirements.txt"), "no-such==\n").expect("it can be written");
+    push(&[]).refused().says("the build failed");
+    assert_eq!(app.get("/").status, 200);
 }
