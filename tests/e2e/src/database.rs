@@ -97,8 +97,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         drop(self.watch.stdin.take());
-        if let Err(error) = self.watch.wait() {
-            eprintln!("the database's shell could not be waited for: {error}");
-        }
+        // The shell has nothing to say any more.
+        drop(self.watch.wait());
     }
 }
