@@ -25,6 +25,7 @@ use crate::{
     buildpacks::{self, Buildpack},
     error::BuildError,
     execute::{Execution, Workshop, blocking, discard},
+    image::{Images, ImagesConfig},
     layers::{Layer, LayerStore},
     output::{Output, size},
     plan::{BuildPlan, LayerRef},
@@ -108,6 +109,7 @@ pub struct Builder {
     pub(crate) config: BuilderConfig,
     host_vars: Arc<BTreeMap<String, String>>,
     running: Arc<Mutex<BTreeSet<BuildId>>>,
+    images: Images,
 }
 
 impl Builder {
@@ -121,8 +123,14 @@ impl Builder {
             owner: config.layer_owner,
             memory_bytes: BUILD_MEMORY_BYTES,
         };
+        let images = Images::new(ImagesConfig {
+            folder: config.layers.with_file_name("images"),
+            layers: config.layers.clone(),
+            stacks: config.cache.join("stacks"),
+        });
         Self {
             workshop,
+            images,
             config,
             host_vars: Arc::default(),
             running: Arc::default(),
@@ -143,6 +151,11 @@ impl Builder {
     pub fn with_host_vars(mut self, vars: BTreeMap<String, String>) -> Self {
         self.host_vars = Arc::new(vars);
         self
+    }
+
+    /// Images of slugs, kept beside the layers.
+    pub fn images(&self) -> &Images {
+        &self.images
     }
 
     /// Where layers are.
@@ -193,8 +206,9 @@ impl Builder {
                 swept.dynos += 1;
             }
         }
-        let workshop = self.workshop.clone();
+        let (workshop, images) = (self.workshop.clone(), self.images.clone());
         swept.drafts = blocking("sweep the layer store", move || {
+            images.sweep().map_err(std::io::Error::other)?;
             let drafts = workshop.layers.sweep()?;
             trim_caches(&workshop.caches)?;
             Ok(drafts)

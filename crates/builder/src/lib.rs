@@ -9,6 +9,7 @@ pub mod build;
 mod buildpacks;
 mod error;
 mod execute;
+pub mod image;
 mod import;
 mod launch;
 pub mod layers;
