@@ -24,6 +24,7 @@ pub mod error;
 pub mod formations;
 pub mod health_checks;
 pub mod ids;
+pub mod images;
 pub mod keys;
 pub mod log_sessions;
 pub mod names;

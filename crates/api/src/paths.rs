@@ -101,6 +101,16 @@ pub fn slug_blob(slug: impl Display, secret: &str) -> String {
     format!("/slugs/{slug}/{secret}")
 }
 
+/// `/apps/{app}/images/{slug}`; `slug` is a slug's id, a release's number, or `current`.
+pub fn image(app: impl Display, slug: impl Display, compression: impl Display) -> String {
+    format!("/apps/{app}/images/{slug}?compression={compression}")
+}
+
+/// `/apps/{app}/images/{slug}/archive`.
+pub fn image_archive(app: impl Display, slug: impl Display, compression: impl Display) -> String {
+    format!("/apps/{app}/images/{slug}/archive?compression={compression}")
+}
+
 /// What the status page shows, at its own host.
 pub const STATUS: &str = "/status.json";
 

@@ -12,6 +12,7 @@ mod own;
 mod push;
 mod ready;
 mod sleep;
+mod slugs;
 mod status;
 
 pub use crate::{
@@ -22,6 +23,7 @@ pub use crate::{
     push::PushArguments,
     ready::Ready,
     sleep::{SleepArguments, WakeArguments},
+    slugs::SlugsExportArguments,
     status::StatusArguments,
 };
 
@@ -108,4 +110,12 @@ pub fn run_sleep(ready_file: &Path, arguments: &SleepArguments) -> Result<()> {
 /// When no platform runs, or it refuses.
 pub fn run_wake(ready_file: &Path, arguments: &WakeArguments) -> Result<()> {
     sleep::wake(ready_file, arguments)
+}
+
+/// `landfall slugs:export`: writes an app as an OCI image into a file.
+///
+/// # Errors
+/// When no platform runs, it refuses, or the file cannot be written.
+pub fn export_slug(ready_file: &Path, arguments: &SlugsExportArguments) -> Result<()> {
+    slugs::export(ready_file, arguments)
 }

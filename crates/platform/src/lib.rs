@@ -26,6 +26,7 @@ pub mod error;
 mod explain;
 pub mod formations;
 pub mod health_checks;
+pub mod images;
 pub mod inside;
 mod keys;
 mod launch;

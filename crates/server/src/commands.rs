@@ -69,6 +69,9 @@ enum Command {
     Sleep(Sleep),
     /// Wake an app: landfall wake -a APP
     Wake(Wake),
+    /// Write an app as an OCI image into a file, to run it elsewhere: landfall slugs:export -a APP
+    #[command(name = "slugs:export")]
+    SlugsExport(SlugsExport),
     /// Show what the status page shows, or say something there: landfall status note TEXT
     Status(Status),
     /// Show what this machine offers the platform
@@ -157,6 +160,14 @@ struct Wake {
 }
 
 #[derive(Debug, clap::Args)]
+struct SlugsExport {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::SlugsExportArguments,
+}
+
+#[derive(Debug, clap::Args)]
 struct Status {
     #[command(flatten)]
     choices: Choices,
@@ -222,6 +233,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Wake(Wake { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_wake(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::SlugsExport(SlugsExport { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::export_slug(&ready, &arguments).map(|()| ExitCode::SUCCESS)
         }
         Command::Status(Status { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);

@@ -19,6 +19,7 @@ use crate::{
     edge::Edge,
     formations::{Formation, FormationUpdates},
     ids::BuildId,
+    images::{Compression, Image},
     log_sessions::{LogSession, NewLogSession},
     paths,
     releases::{NewRelease, Release},
@@ -309,6 +310,39 @@ impl Client {
     /// Wakes an app.
     pub async fn wake(&self, app: &str) -> Result<Sleep, ClientError> {
         self.call(Method::POST, &paths::sleep_action(app, "wake"), NO_BODY)
+            .await
+    }
+
+    /// How a slug's image stands.
+    pub async fn image(
+        &self,
+        app: &str,
+        slug: &str,
+        compression: Compression,
+    ) -> Result<Image, ClientError> {
+        let path = paths::image(app, slug, compression);
+        self.call(Method::GET, &path, NO_BODY).await
+    }
+
+    /// Has a slug's image written.
+    pub async fn create_image(
+        &self,
+        app: &str,
+        slug: &str,
+        compression: Compression,
+    ) -> Result<Image, ClientError> {
+        let path = paths::image(app, slug, compression);
+        self.call(Method::POST, &path, NO_BODY).await
+    }
+
+    /// A slug's image as one file, when it is ready.
+    pub async fn image_archive(
+        &self,
+        app: &str,
+        slug: &str,
+        compression: Compression,
+    ) -> Result<OutputStream, ClientError> {
+        self.stream_output(&paths::image_archive(app, slug, compression))
             .await
     }
 

@@ -8,7 +8,7 @@ use api::names::AppName;
 
 use crate::config::Surroundings;
 
-pub(super) fn find(named: Option<&str>, surroundings: &Surroundings) -> Result<String> {
+pub(crate) fn find(named: Option<&str>, surroundings: &Surroundings) -> Result<String> {
     let name = named.or_else(|| surroundings.get("HEROKU_APP"));
     let name = name.map(str::to_owned).or_else(of_remote);
     let name = name.ok_or_else(|| {

@@ -3,7 +3,7 @@
 //! Each asks the API for a session and meets it at the rendezvous address. Read [`Link`] first: it
 //! leads to the platform.
 
-mod app;
+pub(crate) mod app;
 mod copy;
 mod exec;
 mod forward;

@@ -24,6 +24,7 @@ mod extract;
 mod formations;
 mod headers;
 mod health_checks;
+mod images;
 mod inside;
 mod keys;
 mod log_sessions;
@@ -118,6 +119,7 @@ pub fn table() -> Vec<Route> {
         edge::routes(),
         formations::routes(),
         health_checks::routes(),
+        images::routes(),
         inside::routes(),
         keys::routes(),
         log_sessions::routes(),
