@@ -25,6 +25,8 @@ use crate::{
 /// The stack's own version, by which others are fetched.
 const BOOTSTRAP: &str = "/app/.heroku/go-bootstrap";
 const HOME: &str = "/app/.heroku/go";
+/// Compiled packages of Go's own library.
+const STD: &str = "/app/.heroku/go-std";
 /// Config vars that Go and its build look at.
 const VARIABLES: [&str; 2] = ["GO", "CGO_"];
 /// What the host may say of where modules come from.
@@ -34,6 +36,7 @@ const APT: &str = include_str!("scripts/apt.py");
 const INSTALL_BOOTSTRAP: &str = include_str!("scripts/go_bootstrap.py");
 const CATALOGUE: &str = include_str!("scripts/go_catalogue.sh");
 const INSTALL_TOOLCHAIN: &str = include_str!("scripts/go_toolchain.sh");
+const COMPILE_STD: &str = include_str!("scripts/go_std.sh");
 const BUILD: &str = include_str!("scripts/go_build.sh");
 
 /// Files of older ways to name dependencies, so that the error can tell.
@@ -157,6 +160,7 @@ impl App<'_> {
         if !self.toolchain.is_stacks_own {
             plan.steps.push(self.toolchain_step());
         }
+        plan.steps.push(self.std_step());
         plan.set_env("LANG", "C.UTF-8");
         plan.add_path("/app/bin");
         plan.keep_source();
@@ -178,18 +182,43 @@ impl App<'_> {
         step
     }
 
+    /// Go's own library, compiled once for all apps: each app's cache begins with it.
+    fn std_step(&self) -> Step {
+        let (home, toolchain) = self.toolchain_layer();
+        let mut step = Step::run("go-std", script("bash", COMPILE_STD, &[STD]));
+        step.heading = vec!["Compiling Go's own packages for all apps".to_owned()];
+        step.upon = vec![LayerRef::Step(toolchain.to_owned())];
+        // What other apps share may depend on no settings but those that make other code.
+        let path = format!("{home}/bin:{}", super::STACK_PATH);
+        step.env = base_env(self.context.request.stack.as_str());
+        step.env.insert("GOROOT".to_owned(), home.to_owned());
+        step.env.insert("PATH".to_owned(), path);
+        let vars = &self.context.request.config_vars;
+        step.env
+            .extend(package_vars(vars, &["CGO_ENABLED", "GOAMD64"], &[]));
+        step.advice = lines(&["Go's own packages could not be compiled; see the output above."]);
+        step
+    }
+
+    /// Where the toolchain is, and the step that put it there.
+    fn toolchain_layer(&self) -> (&'static str, &'static str) {
+        if self.toolchain.is_stacks_own {
+            (BOOTSTRAP, "go-bootstrap")
+        } else {
+            (HOME, "go-toolchain")
+        }
+    }
+
     fn build_step(&self, plan: &BuildPlan) -> Step {
         let packages: Vec<&str> = self.module.packages.iter().map(String::as_str).collect();
         let mut step = Step::run("go-build", script("bash", BUILD, &packages));
         let shown = packages.join(" ");
         step.heading = vec![format!("Running: go install -v -tags heroku {shown}")];
         step.cached_heading = vec!["Using cached programs (the source is unchanged)".to_owned()];
-        let (home, toolchain) = if self.toolchain.is_stacks_own {
-            (BOOTSTRAP, "go-bootstrap")
-        } else {
-            (HOME, "go-toolchain")
-        };
-        step.upon = vec![LayerRef::Step(toolchain.to_owned())];
+        let (home, toolchain) = self.toolchain_layer();
+        step.upon = [toolchain, "go-std"]
+            .map(|name| LayerRef::Step(name.to_owned()))
+            .to_vec();
         step.upon.extend(plan.slug.iter().cloned());
         step.env = go_env(self.context, home);
         if let Some(commit) = &self.context.request.commit

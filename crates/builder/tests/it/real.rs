@@ -55,6 +55,12 @@ async fn go_is_built_with_its_own_version_and_served() {
     let machine = Machine::open().await;
     let (slug, output) = machine.built(&sample("go"), &[]).await;
     assert!(output.contains("Using Go 1.25."), "{output}");
+    // Its own package and its module's are compiled, and none of Go's.
+    assert!(output.contains("example.com/shop/go-hello"), "{output}");
+    assert!(
+        !output.lines().any(|line| line.trim() == "net/http"),
+        "{output}"
+    );
     machine.serves(&slug).await;
     let changed = [("more.go", "package main\n\nvar more = 1\n")];
     let (again, output) = machine.built(&sample("go"), &changed).await;

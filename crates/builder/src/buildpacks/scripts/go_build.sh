@@ -3,6 +3,13 @@ set -eu
 export GOCACHE=/cache/go/build GOMODCACHE=/cache/go/modules GOBIN=/app/bin GOTOOLCHAIN=local
 # Paths of this machine and the state of a checkout that is not there do not belong into a program.
 export GOFLAGS="-trimpath -buildvcs=false -modcacherw${GOFLAGS:+ $GOFLAGS}"
+# The cache of a new app, or of a new Go, begins with Go's own packages.
+seeded=/cache/go/seeded-$(go env GOVERSION)
+if [ ! -e "$seeded" ]; then
+  mkdir -p "$GOCACHE"
+  cp -r /app/.heroku/go-std/. "$GOCACHE/"
+  touch "$seeded"
+fi
 cd /app
 hook() {
   [ -f "$1" ] || return 0
