@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    build_records::Phase,
     buildpack_installations::Buildpack,
     clock::Time,
     ids::{AppId, BuildId},
@@ -22,6 +23,12 @@ pub struct Build {
     pub created_at: Time,
     /// The build's id.
     pub id: BuildId,
+    /// Counts the app's builds from 1. Landfall's own.
+    #[serde(default)]
+    pub number: u64,
+    /// What it was asked for by. Landfall's own.
+    #[serde(default)]
+    pub cause: Option<BuildCause>,
     /// Secret URL of the build's output, complete or growing.
     pub output_stream_url: String,
     /// What was built.
@@ -64,6 +71,22 @@ pub struct SourceBlob {
     pub version_description: Option<String>,
 }
 
+/// What a build was asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildCause {
+    /// A `git push`.
+    Push,
+    /// An archive that was uploaded.
+    Archive,
+    /// A webhook of a code host.
+    Webhook,
+    /// A git URL that somebody named.
+    Url,
+    /// Somebody who wants an earlier build again.
+    Rebuild,
+}
+
 /// How a build stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,4 +107,10 @@ pub struct NewBuild {
     pub buildpacks: Option<Vec<Buildpack>>,
     /// What to build.
     pub source_blob: SourceBlob,
+    /// What it is asked for by; an uploaded archive, if left out. Landfall's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<BuildCause>,
+    /// How long `receive` and `checkout` took, if the client has measured that. Landfall's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
 }

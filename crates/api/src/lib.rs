@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod app_features;
 pub mod apps;
 pub mod authorizations;
+pub mod build_records;
 pub mod buildpack_installations;
 pub mod builds;
 #[cfg(feature = "client")]

@@ -36,6 +36,16 @@ pub fn build(app: impl Display, build: impl Display) -> String {
     format!("/apps/{app}/builds/{build}")
 }
 
+/// `/apps/{app}/builds/{build}/record`; `build` is a number or id.
+pub fn build_record(app: impl Display, build: impl Display) -> String {
+    format!("/apps/{app}/builds/{build}/record")
+}
+
+/// `/apps/{app}/builds/{build}/rebuild`; `build` is a number or id.
+pub fn rebuild(app: impl Display, build: impl Display) -> String {
+    format!("/apps/{app}/builds/{build}/rebuild")
+}
+
 /// `/apps/{app}/releases`.
 pub fn releases(app: impl Display) -> String {
     format!("/apps/{app}/releases")

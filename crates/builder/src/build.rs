@@ -26,6 +26,7 @@ use crate::{
     error::BuildError,
     execute::{Execution, Workshop, blocking, discard},
     image::{Images, ImagesConfig},
+    journal::{Journal, Timing},
     layers::{Layer, LayerStore},
     output::{Output, size},
     plan::{BuildPlan, LayerRef},
@@ -72,6 +73,17 @@ pub struct BuildRequest {
     pub config_vars: BTreeMap<String, String>,
     /// The commit, for `SOURCE_VERSION`.
     pub commit: Option<String>,
+}
+
+/// A build to do, and what goes with it.
+#[derive(Clone, Debug)]
+pub struct BuildOrder {
+    /// What to build.
+    pub request: BuildRequest,
+    /// The layer of the source from an earlier build, to be taken instead of the archive.
+    pub source_layer: Option<String>,
+    /// Takes notes; they are there also when the build fails or is dropped.
+    pub journal: Journal,
 }
 
 /// A built app.
@@ -122,6 +134,7 @@ impl Builder {
             runtimes: config.cache.join("runtimes"),
             owner: config.layer_owner,
             memory_bytes: BUILD_MEMORY_BYTES,
+            clock: config.clock.clone(),
         };
         let images = Images::new(ImagesConfig {
             folder: config.layers.with_file_name("images"),
@@ -175,9 +188,27 @@ impl Builder {
         request: BuildRequest,
         output: mpsc::Sender<String>,
     ) -> Result<BuiltSlug, BuildError> {
-        let _running = Listed::new(&self.running, request.build);
+        let order = BuildOrder {
+            request,
+            source_layer: None,
+            journal: Journal::default(),
+        };
+        self.carry_out(order, output).await
+    }
+
+    /// As [`Builder::build`], with notes of what is done, or from a source that is kept.
+    ///
+    /// # Errors
+    /// As [`Builder::build`]; [`BuildError::SourceGone`] when the layer is not there any more.
+    pub async fn carry_out(
+        &self,
+        order: BuildOrder,
+        output: mpsc::Sender<String>,
+    ) -> Result<BuiltSlug, BuildError> {
+        let _running = Listed::new(&self.running, order.request.build);
         let mut errors = Output::new(output.clone());
-        let work = Box::pin(self.assemble(request, Output::new(output)));
+        let (timing, journal) = (Timing::begin(&self.config.clock), order.journal.clone());
+        let work = Box::pin(self.assemble(order, Output::new(output)));
         let result = tokio::time::timeout(BUILD_TIMEOUT, work)
             .await
             .unwrap_or_else(|_| {
@@ -185,6 +216,7 @@ impl Builder {
                     minutes: BUILD_TIMEOUT.as_secs() / 60,
                 })
             });
+        journal.plan_is_rest(timing.took());
         if let Err(error) = &result {
             for line in error.lines() {
                 errors.notice(&line).await;
@@ -235,16 +267,23 @@ impl Builder {
 
     async fn assemble(
         &self,
-        request: BuildRequest,
+        order: BuildOrder,
         mut output: Output,
     ) -> Result<BuiltSlug, BuildError> {
+        let (request, journal) = (order.request, order.journal);
         output
             .heading(&format!(
                 "Building on the {} stack",
                 stack_title(&request.stack)
             ))
             .await;
-        let (source, is_new) = self.unpack(&request).await?;
+        let timing = Timing::begin(&self.config.clock);
+        let (source, is_new) = match order.source_layer {
+            Some(key) => (self.kept_source(&key)?, false),
+            None => self.unpack(&request).await?,
+        };
+        journal.source(&source);
+        journal.spend("unpack", timing.took());
         let tree = SourceTree::new(self.workshop.layers.path(&source.key));
         let procfile = match tree.read_text("Procfile") {
             Some(text) => procfile::parse(&text)?,
@@ -252,7 +291,8 @@ impl Builder {
         };
         let chosen = choose(&request, &tree, &mut output).await?;
         let ids = (request.build, request.app, request.stack.clone());
-        let mut execution = Execution::new(self.workshop.clone(), ids, (tree, source), output);
+        let mut execution =
+            Execution::new(self.workshop.clone(), ids, (tree, source), output, journal);
         if is_new {
             let source = &execution.source;
             execution.made.insert(source.key.clone());
@@ -262,6 +302,7 @@ impl Builder {
         for buildpack in &chosen {
             let title = format!("{} app detected", buildpack.language);
             execution.output.heading(&title).await;
+            execution.journal.buildpack(buildpack.name);
             let context = buildpacks::Context {
                 request: &request,
                 host_vars: &self.host_vars,
@@ -270,6 +311,7 @@ impl Builder {
             let done = plan.steps.len();
             let extended = buildpack.plan(&context, &mut execution, &mut plan).await?;
             for line in extended.lines {
+                execution.journal.told(line.text());
                 line.put(&mut execution.output).await;
             }
             for step in &plan.steps[done..] {
@@ -285,6 +327,11 @@ impl Builder {
         let last = *chosen.last().ok_or(BuildError::NoLanguage)?;
         let types = discover(procfile, default_types, last, &mut execution.output).await;
         self.finish(execution, plan, types, last).await
+    }
+
+    fn kept_source(&self, key: &str) -> Result<Layer, BuildError> {
+        let found = self.workshop.layers.find(key);
+        found.ok_or(BuildError::SourceGone)
     }
 
     /// The source as a layer, and whether it is one that was not there before.
@@ -320,12 +367,14 @@ impl Builder {
         process_types: BTreeMap<ProcessType, String>,
         buildpack: &Buildpack,
     ) -> Result<BuiltSlug, BuildError> {
+        let timing = Timing::begin(&self.config.clock);
         let layers: Vec<Layer> = plan
             .slug
             .iter()
             .filter_map(|layer| execution.layer(layer))
             .cloned()
             .collect();
+        execution.journal.layers(&layers, &execution.made);
         let is_new = |layer: &&Layer| execution.made.contains(&layer.key);
         let new = layers.iter().filter(is_new).count();
         let new_bytes = layers
@@ -338,6 +387,7 @@ impl Builder {
         execution.output.heading(&line).await;
         let store = self.workshop.layers.clone();
         blocking("write the layers to disk", move || store.sync()).await?;
+        execution.journal.spend("finish", timing.took());
         let keys: Vec<String> = layers.iter().map(|layer| layer.key.clone()).collect();
         let whole = serde_json::to_vec(&(&keys, &process_types, &plan.env)).unwrap_or_default();
         Ok(BuiltSlug {

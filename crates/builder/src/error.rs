@@ -55,6 +55,9 @@ pub enum BuildError {
         /// The last lines it wrote.
         last_lines: Vec<String>,
     },
+    /// A build was to be done again, and its source is gone.
+    #[error("The source of that build is no longer kept.")]
+    SourceGone,
     /// The build took too long.
     #[error("The build took longer than {minutes} minutes and was stopped.")]
     TimedOut {
@@ -125,6 +128,7 @@ impl BuildError {
                 vec![source.to_string()]
             }
             Self::Engine(error) => vec![error.to_string()],
+            Self::SourceGone => vec!["hint: push it again.".to_owned()],
             Self::Archive(_) | Self::TimedOut { .. } => Vec::new(),
         };
         if !advice.is_empty() {

@@ -13,7 +13,8 @@ use std::{
 };
 
 use api::{
-    clock::Time,
+    build_records::StepOutcome,
+    clock::{Clock, Time},
     ids::{AppId, BuildId, DynoId},
     names::{DynoName, ProcessType, StackName},
 };
@@ -24,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     archive::hex,
     error::BuildError,
+    journal::{Journal, Timing},
     layers::{Draft, Layer, LayerStore},
     output::Output,
     plan::{Action, Inputs, LayerRef, Step},
@@ -52,6 +54,7 @@ pub(crate) struct Workshop {
     pub(crate) runtimes: PathBuf,
     pub(crate) owner: u32,
     pub(crate) memory_bytes: u64,
+    pub(crate) clock: Clock,
 }
 
 /// One running build.
@@ -63,6 +66,7 @@ pub(crate) struct Execution {
     pub(crate) tree: SourceTree,
     pub(crate) source: Layer,
     pub(crate) output: Output,
+    pub(crate) journal: Journal,
     /// Results of the steps that are done.
     done: BTreeMap<String, Layer>,
     /// Keys of the layers that this build made.
@@ -76,6 +80,7 @@ impl Execution {
         (build, app, stack): (BuildId, AppId, StackName),
         (tree, source): (SourceTree, Layer),
         output: Output,
+        journal: Journal,
     ) -> Self {
         let done = BTreeMap::new();
         let (made, dynos) = (BTreeSet::new(), 0);
@@ -87,6 +92,7 @@ impl Execution {
             tree,
             source,
             output,
+            journal,
             done,
             made,
             dynos,
@@ -95,7 +101,18 @@ impl Execution {
 
     /// Does one step, or finds that it was done before.
     pub(crate) async fn run(&mut self, step: &Step) -> Result<(), BuildError> {
-        let key = step.key(&self.inputs(step)?);
+        let inputs = self.inputs(step)?;
+        self.journal.begin(step, &inputs);
+        let clock = self.workshop.clock.clone();
+        let timing = Timing::begin(&clock);
+        let result = self.perform(step, step.key(&inputs)).await;
+        let outcome = *result.as_ref().unwrap_or(&StepOutcome::Failed);
+        let size_bytes = self.done.get(&step.name).map(|layer| layer.size_bytes);
+        self.journal.end(outcome, size_bytes, timing.took());
+        result.map(drop)
+    }
+
+    async fn perform(&mut self, step: &Step, key: String) -> Result<StepOutcome, BuildError> {
         let making = self.workshop.layers.making(&key);
         let _held = making.lock().await;
         if step.is_reusable
@@ -105,7 +122,7 @@ impl Execution {
                 self.output.heading(line).await;
             }
             self.done.insert(step.name.clone(), layer);
-            return Ok(());
+            return Ok(StepOutcome::Cached);
         }
         for line in &step.heading {
             self.output.heading(line).await;
@@ -121,7 +138,7 @@ impl Execution {
         let layer = commit(&layers, draft, key).await?;
         self.made.insert(layer.key.clone());
         self.done.insert(step.name.clone(), layer);
-        Ok(())
+        Ok(StepOutcome::Ran)
     }
 
     /// The answer of a step that looks something up outside, asked again when it is too old; an

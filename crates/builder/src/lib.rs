@@ -11,6 +11,7 @@ mod error;
 mod execute;
 pub mod image;
 mod import;
+pub mod journal;
 mod launch;
 pub mod layers;
 mod output;
@@ -21,8 +22,9 @@ mod source_tree;
 mod versions;
 
 pub use crate::{
-    build::{BuildRequest, Builder, BuilderConfig, BuiltSlug, Swept},
+    build::{BuildOrder, BuildRequest, Builder, BuilderConfig, BuiltSlug, Swept},
     error::BuildError,
     import::Imported,
+    journal::{Journal, Noted},
     launch::launch_command,
 };

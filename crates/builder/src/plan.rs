@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::archive::hex;
 
 /// Counts up when a change of this program makes all earlier layers unfit.
-const KEY_VERSION: u32 = 2;
+pub(crate) const KEY_VERSION: u32 = 2;
 
 /// A whole build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! It must know only `api` and the ready file; everything else it learns by asking the platform.
 //! Read [`Ready`] first: it is how a command finds the platform.
 
+mod builds;
 mod config;
 mod edge;
 mod heroku;
@@ -16,6 +17,7 @@ mod slugs;
 mod status;
 
 pub use crate::{
+    builds::{BuildArguments, BuildInfoArguments, BuildsArguments},
     edge::EdgeArguments,
     heroku::HerokuArguments,
     heroku_env::HerokuEnvArguments,
@@ -94,6 +96,46 @@ pub fn run_edge(ready_file: &Path, arguments: &EdgeArguments) -> Result<()> {
 /// When no platform runs, it refuses, or the build or release fails.
 pub fn run_push(ready_file: &Path, arguments: &PushArguments) -> Result<()> {
     push::push(ready_file, arguments)
+}
+
+/// `landfall builds`: lists an app's builds.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn list_builds(ready_file: &Path, arguments: &BuildsArguments) -> Result<()> {
+    builds::list(ready_file, arguments)
+}
+
+/// `landfall builds:info`: shows how a build went.
+///
+/// # Errors
+/// As [`list_builds`].
+pub fn show_build(ready_file: &Path, arguments: &BuildInfoArguments) -> Result<()> {
+    builds::info(ready_file, arguments)
+}
+
+/// `landfall builds:output`: prints what a build printed, live while it goes on.
+///
+/// # Errors
+/// As [`list_builds`], and when the build failed.
+pub fn print_build_output(ready_file: &Path, arguments: &BuildArguments) -> Result<()> {
+    builds::output(ready_file, arguments)
+}
+
+/// `landfall builds:cancel`: stops a build that waits or runs.
+///
+/// # Errors
+/// As [`list_builds`], and when it has ended already.
+pub fn cancel_build(ready_file: &Path, arguments: &BuildArguments) -> Result<()> {
+    builds::cancel(ready_file, arguments)
+}
+
+/// `landfall builds:rebuild`: builds the source of an earlier build again.
+///
+/// # Errors
+/// As [`list_builds`], and when the new build fails.
+pub fn rebuild(ready_file: &Path, arguments: &BuildArguments) -> Result<()> {
+    builds::rebuild(ready_file, arguments)
 }
 
 /// `landfall sleep`: shows and sets when an app sleeps, or puts it to sleep.

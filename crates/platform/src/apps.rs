@@ -136,7 +136,7 @@ impl Platform {
         let builds = self.store.builds(app).await?;
         for build in &builds {
             if build.status == BuildStatus::Pending {
-                self.cancel_build(app, build.id).await?;
+                self.cancel_build(app, &build.id.to_string()).await?;
             }
         }
         let releases = self.store.releases(app).await?;

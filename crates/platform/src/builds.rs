@@ -1,7 +1,10 @@
 //! Builds: a source becomes a slug and the slug a live release, told line by line.
 //!
 //! A build belongs to the platform, not to who asked for it: a client that goes away stops
-//! nothing. The output ends when the release is live or has failed.
+//! nothing. The output ends when the release is live or has failed. Whose build is next: [`queue`].
+
+mod queue;
+mod turns;
 
 use std::{
     collections::HashMap,
@@ -11,18 +14,25 @@ use std::{
 };
 
 use api::{
+    build_records::Phase,
+    clock::Time,
     ids::{AppId, BuildId},
     names::ProcessType,
 };
-use builder::{BuildRequest, BuiltSlug};
+use builder::{BuildOrder, BuildRequest, BuiltSlug, Journal};
 use futures_util::{StreamExt, stream::BoxStream};
 use logs::LogSource;
 use store::{
-    App, Build, BuildOutcome, NewBuild, NewRelease, NewSlug, Release, ReleaseStatus, StoreError,
+    App, Build, BuildCause, BuildOutcome, NewBuild, NewRelease, NewSlug, Release, ReleaseStatus,
+    StoreError,
 };
-use tokio::sync::{RwLock, Semaphore, mpsc};
+use tokio::sync::{RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    queue::Full,
+    turns::{Turn, Turns},
+};
 use crate::{
     Caller, Platform,
     caller::system_change,
@@ -53,31 +63,29 @@ pub struct Wish {
     pub version: Option<String>,
     /// Buildpacks for this build only; empty means the app's own, or detection.
     pub buildpacks: Vec<String>,
+    /// What it is asked for by.
+    pub cause: BuildCause,
+    /// Where the time went before: `receive` and `checkout`; others are not looked at.
+    pub phases: Vec<Phase>,
 }
 
 /// Builds under way. Cloning shares them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Builds {
     cancels: Arc<Mutex<HashMap<BuildId, CancellationToken>>>,
-    app_locks: Arc<Mutex<HashMap<AppId, Arc<tokio::sync::Mutex<()>>>>>,
-    permits: Arc<Mutex<Option<Arc<Semaphore>>>>,
+    turns: Turns,
     /// Held for reading while a build is between its row and its entry in `cancels`.
     beginning: Arc<RwLock<()>>,
 }
 
 impl Builds {
-    fn app_lock(&self, app: AppId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self
-            .app_locks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(locks.entry(app).or_default())
-    }
-
-    fn permits(&self, count: usize) -> Arc<Semaphore> {
-        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(permits.get_or_insert_with(|| Arc::new(Semaphore::new(count))))
+    /// None yet; so many at once.
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self {
+            cancels: Arc::default(),
+            turns: Turns::new(at_once),
+            beginning: Arc::default(),
+        }
     }
 
     fn begin(&self, build: BuildId) -> CancellationToken {
@@ -111,8 +119,18 @@ struct Work {
     app: App,
     build: Build,
     caller: Caller,
-    archive: PathBuf,
+    source: SourceOf,
     cancel: CancellationToken,
+    turn: Turn,
+    entered_at: Time,
+    journal: Journal,
+}
+
+/// Where a build's source is.
+enum SourceOf {
+    Archive(PathBuf),
+    /// The layer of an earlier build's.
+    Layer(String),
 }
 
 impl Platform {
@@ -140,7 +158,64 @@ impl Platform {
             source_url: Some(wish.source_url),
             commit: wish.version,
             buildpacks,
+            cause: wish.cause,
+            rebuild_of: None,
         };
+        let journal = self.journal(app.id);
+        for phase in wish.phases {
+            let known = ["receive", "checkout"].into_iter();
+            if let Some(name) = known.into_iter().find(|name| *name == phase.name) {
+                journal.spend(name, Duration::from_micros(phase.duration_us));
+            }
+        }
+        self.begin_build(caller, app, (new, SourceOf::Archive(archive), journal))
+            .await
+    }
+
+    /// Builds the source of an earlier build again, on the same stack and with the same
+    /// buildpacks.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` when its source is no longer kept.
+    pub async fn rebuild(&self, caller: &Caller, app: AppId, which: &str) -> Result<Build> {
+        let former = self.find_build(app, which).await?;
+        let layer = self.kept_source(&former).await?;
+        let layer = layer.ok_or_else(|| Error::Invalid {
+            message: format!(
+                "The source of build {} is no longer kept. hint: push it again.",
+                former.number
+            ),
+        })?;
+        let app = self.store.app(app).await?;
+        let new = NewBuild {
+            app: app.id,
+            account: caller.account,
+            stack: former.stack,
+            source: None,
+            source_url: None,
+            commit: former.commit,
+            buildpacks: former.buildpacks,
+            cause: BuildCause::Rebuild,
+            rebuild_of: Some(former.number),
+        };
+        let journal = self.journal(app.id);
+        self.begin_build(caller, app, (new, SourceOf::Layer(layer), journal))
+            .await
+    }
+
+    async fn begin_build(
+        &self,
+        caller: &Caller,
+        app: App,
+        (new, source, journal): (NewBuild, SourceOf, Journal),
+    ) -> Result<Build> {
+        let turn = self.running_builds.turns.enter(app.id, app.owner);
+        let turn = turn.map_err(|full| Error::Unavailable {
+            message: match full {
+                Full::App(count) => format!("{count} builds of this app wait already."),
+                Full::All(count) => format!("{count} builds wait already. Try again later."),
+            },
+        })?;
         let beginning = self.running_builds.beginning.read().await;
         let build = self.store.create_build(&caller.change(), &new).await?;
         let cancel = self.running_builds.begin(build.id);
@@ -156,8 +231,11 @@ impl Platform {
             app,
             build: build.clone(),
             caller: caller.clone(),
-            archive,
+            source,
             cancel,
+            turn,
+            entered_at: self.clock.now(),
+            journal,
         };
         let platform = self.clone();
         let (carried, begun) = (self.clone(), build.clone());
@@ -185,6 +263,21 @@ impl Platform {
         Ok(self.store.build(app, id).await?)
     }
 
+    /// One build, by number or id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn find_build(&self, app: AppId, number_or_id: &str) -> Result<Build> {
+        if let Ok(id) = number_or_id.parse() {
+            return self.build(app, id).await;
+        }
+        let number = number_or_id.parse().map_err(|_| Error::NotFound {
+            resource: "build",
+            name: number_or_id.to_owned(),
+        })?;
+        Ok(self.store.build_by_number(app, number).await?)
+    }
+
     /// What a build printed from byte `offset` on, live until it has ended.
     pub fn build_output(
         &self,
@@ -198,9 +291,9 @@ impl Platform {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn cancel_build(&self, app: AppId, id: BuildId) -> Result<Build> {
-        let build = self.store.build(app, id).await?;
-        self.running_builds.cancel(id);
+    pub async fn cancel_build(&self, app: AppId, number_or_id: &str) -> Result<Build> {
+        let build = self.find_build(app, number_or_id).await?;
+        self.running_builds.cancel(build.id);
         Ok(build)
     }
 
@@ -250,6 +343,7 @@ impl Platform {
         .await;
         let result = self.build_and_release(&work, &mut output).await;
         self.running_builds.end(work.build.id);
+        self.keep_build_record(&work.build, &work.journal).await;
         let verdict = match &result {
             Ok(()) => "Build succeeded".to_owned(),
             Err(error) => {
@@ -264,22 +358,18 @@ impl Platform {
     }
 
     async fn build_and_release(&self, work: &Work, output: &mut OutputWriter) -> Result<()> {
-        let app_lock = self.running_builds.app_lock(work.app.id);
         let building = async {
-            let turn = app_lock.lock().await;
-            // Other apps need not wait until this one's release is live, but its next build does.
-            let permits = self.running_builds.permits(self.settings.concurrent_builds);
-            let _permit = permits.acquire().await.map_err(|_| Error::Unavailable {
-                message: "The platform is going down.".to_owned(),
-            })?;
-            Ok::<_, Error>((turn, self.make_slug(work, output).await?))
+            self.await_turn(work, output).await?;
+            self.make_slug(work, output).await
         };
-        let (_turn, built) = tokio::select! {
+        let built = tokio::select! {
             built = building => built?,
             () = work.cancel.cancelled() => {
                 return Err(Error::Invalid { message: "Build canceled.".to_owned() });
             }
         };
+        // Other apps need not wait until this one's release is live, but its next build does.
+        work.turn.release();
         let has_web = built.process_types.keys().any(ProcessType::is_web);
         let release = self.record_slug(work, built).await?;
         output.line("-----> Launching...").await?;
@@ -291,17 +381,40 @@ impl Platform {
         self.tell_release(work, &release, output).await
     }
 
+    /// Waits for a place in the queue, and says for what.
+    async fn await_turn(&self, work: &Work, output: &mut OutputWriter) -> Result<()> {
+        let mut known = None;
+        while let Some(ahead) = work.turn.news(known).await {
+            output
+                .line(&format!("-----> {}", turns::told(ahead)))
+                .await?;
+            known = Some(ahead);
+        }
+        let waited = self.clock.now().since(work.entered_at);
+        work.journal.spend("queue", waited);
+        Ok(())
+    }
+
     /// Runs the builder while its lines go to the output.
     async fn make_slug(&self, work: &Work, output: &mut OutputWriter) -> Result<BuiltSlug> {
         let (sender, mut lines) = mpsc::channel::<String>(LINE_BUFFER);
+        let (archive, source_layer) = match &work.source {
+            SourceOf::Archive(path) => (path.clone(), None),
+            SourceOf::Layer(key) => (PathBuf::new(), Some(key.clone())),
+        };
         let request = BuildRequest {
             build: work.build.id,
             app: work.app.id,
             stack: work.build.stack.clone(),
-            archive: work.archive.clone(),
+            archive,
             buildpacks: work.build.buildpacks.clone(),
             config_vars: self.store.config_vars(work.app.id).await?,
             commit: work.build.commit.clone(),
+        };
+        let order = BuildOrder {
+            request,
+            source_layer,
+            journal: work.journal.clone(),
         };
         // Owns the receiving end, so that a full disk does not leave the builder waiting for ever.
         let copying = async move {
@@ -310,7 +423,7 @@ impl Platform {
             }
             Ok::<(), Error>(())
         };
-        let (built, copied) = tokio::join!(self.builder.build(request, sender), copying);
+        let (built, copied) = tokio::join!(self.builder.carry_out(order, sender), copying);
         copied?;
         Ok(built?)
     }
@@ -360,6 +473,7 @@ impl Platform {
             self.copy_release_output(release, output).await?;
         }
         let finished = self.await_boot(work, release, output).await?;
+        self.note_release(&work.journal, release, &finished).await?;
         if finished.status == ReleaseStatus::Succeeded {
             output
                 .line(&format!("       Released v{}", finished.version))

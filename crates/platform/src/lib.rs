@@ -11,6 +11,7 @@ pub mod app_features;
 pub mod apps;
 pub mod authorizations;
 pub mod authorize;
+pub mod build_records;
 pub mod buildpack_installations;
 pub mod builds;
 pub mod caller;
@@ -140,6 +141,7 @@ impl Platform {
     pub fn open(rooms: Rooms, settings: Settings) -> Result<Self> {
         let (nudges, due) = Nudges::new();
         let outputs = Outputs::open(settings.outputs_dir.clone())?;
+        let running_builds = Builds::new(settings.concurrent_builds);
         let route_book = Arc::new(RouteBook::new(rooms.clock.now()));
         let sleep_book = Arc::new(SleepBook::new(rooms.clock.now()));
         Ok(Self {
@@ -164,7 +166,7 @@ impl Platform {
             route_book,
             told_notes: Arc::default(),
             sleep_book,
-            running_builds: Builds::default(),
+            running_builds,
             rendezvous: Rendezvous::default(),
             sessions: inside::Sessions::default(),
             runs_starting: Arc::default(),

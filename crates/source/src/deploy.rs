@@ -1,6 +1,6 @@
 //! A pushed commit made live through the Platform API: source, build, release.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, path::Path, time::Duration};
 
 use crate::{
     archive::{Commit, MAX_FILES},
@@ -9,13 +9,15 @@ use crate::{
     output::Output,
 };
 use api::{
-    builds::{Build, BuildStatus, NewBuild, SourceBlob},
+    build_records::Phase,
+    builds::{Build, BuildCause, BuildStatus, NewBuild, SourceBlob},
     client::{Client, ClientError},
     ids::BuildId,
     releases::ReleaseStatus,
 };
 use futures_util::StreamExt;
 use thiserror::Error;
+use tokio::time::Instant;
 
 /// Longer lines are shown in pieces.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -91,6 +93,8 @@ pub(crate) struct Deploy<'a> {
     pub(crate) commit: &'a str,
     pub(crate) client: &'a Client,
     pub(crate) app: &'a str,
+    /// How long the upload took.
+    pub(crate) received: Duration,
 }
 
 impl Deploy<'_> {
@@ -122,6 +126,7 @@ impl Deploy<'_> {
     }
 
     async fn start_build(&self, commit: &Commit<'_>) -> Result<Build, DeployError> {
+        let began = Instant::now();
         let urls = self
             .client
             .create_source()
@@ -140,6 +145,11 @@ impl Deploy<'_> {
                 version: Some(self.commit.to_owned()),
                 ..SourceBlob::default()
             },
+            cause: Some(BuildCause::Push),
+            phases: vec![
+                phase("receive", self.received),
+                phase("checkout", began.elapsed()),
+            ],
         };
         self.client
             .create_build(self.app, &build)
@@ -197,6 +207,13 @@ impl Deploy<'_> {
                 version: release.version,
             }),
         }
+    }
+}
+
+fn phase(name: &str, took: Duration) -> Phase {
+    Phase {
+        name: name.to_owned(),
+        duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     }
 }
 

@@ -79,6 +79,7 @@ async fn decide(front: &Front, hello: Hello, output: &mut Output) -> u8 {
             .await;
         return 1;
     };
+    let received = push.began.elapsed();
     let (notices, deploy) = match plan(&hello.updates) {
         Plan::Refuse(reason) => {
             output.error(&reason).await;
@@ -95,7 +96,7 @@ async fn decide(front: &Front, hello: Hello, output: &mut Output) -> u8 {
         return 1;
     };
     let lock = app_lock(front, &push, output).await;
-    match build(front, &push, (&update, quarantine), output).await {
+    match build(front, &push, (&update, quarantine), received, output).await {
         Ok(()) => {
             push.keep(lock, update);
             0
@@ -112,6 +113,7 @@ async fn build(
     front: &Front,
     push: &Push,
     (update, quarantine): (&Update, Option<Quarantine>),
+    received: Duration,
     output: &mut Output,
 ) -> Result<(), DeployError> {
     let current = repository::reference(&front.git, &push.repository, &update.name).await?;
@@ -128,6 +130,7 @@ async fn build(
         commit: &update.new,
         client: &push.client,
         app: push.name.as_str(),
+        received,
     };
     deploy.run(output).await
 }

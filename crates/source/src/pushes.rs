@@ -8,6 +8,7 @@ use std::{
 };
 
 use api::{client::Client, ids::AppId, names::AppName};
+use tokio::time::Instant;
 
 use crate::{locks::AppLock, target::Target, wire::Update};
 
@@ -24,6 +25,7 @@ pub(crate) struct Push {
     /// The API as whoever pushes.
     pub(crate) client: Client,
     pub(crate) repository: PathBuf,
+    pub(crate) began: Instant,
     ending: Mutex<Ending>,
 }
 
@@ -50,6 +52,7 @@ impl Pushes {
             name: target.name,
             client: target.client,
             repository: target.repository,
+            began: Instant::now(),
             ending: Mutex::default(),
         });
         lock(&self.open).insert(id.clone(), Arc::clone(&push));

@@ -29,11 +29,33 @@ words! {
     }
 }
 
+words! {
+    /// What a build was asked for by.
+    BuildCause {
+        /// A `git push`.
+        Push = "push",
+        /// An archive that was uploaded.
+        Archive = "archive",
+        /// A webhook of a code host.
+        Webhook = "webhook",
+        /// A git URL that somebody named.
+        Url = "url",
+        /// Somebody who wants an earlier build again.
+        Rebuild = "rebuild",
+    }
+}
+
 /// A build of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
     /// Its id.
     pub id: BuildId,
+    /// Counts the app's builds from 1.
+    pub number: u64,
+    /// What it was asked for by.
+    pub cause: BuildCause,
+    /// The number of the build whose source is built again.
+    pub rebuild_of: Option<u64>,
     /// For which app.
     pub app: AppId,
     /// Who started it.
@@ -79,6 +101,10 @@ pub struct NewBuild {
     pub commit: Option<String>,
     /// The buildpacks asked for.
     pub buildpacks: Vec<String>,
+    /// What it is asked for by.
+    pub cause: BuildCause,
+    /// The number of the build whose source is built again.
+    pub rebuild_of: Option<u64>,
 }
 
 /// How a build ended.
@@ -110,6 +136,9 @@ impl Record for SealedBuild {
     fn read(columns: &Columns<'_>) -> Result<Self> {
         let build = Build {
             id: columns.parsed("id")?,
+            number: columns.number("number")?,
+            cause: columns.parsed("cause")?,
+            rebuild_of: columns.optional_number("rebuild_of")?,
             app: columns.parsed("app_id")?,
             account: columns.parsed("account_id")?,
             stack: columns.parsed("stack")?,
@@ -153,8 +182,10 @@ impl Store {
             .map(|url| key.seal(Purpose::SourceUrl(id), url));
         let statement = query(
             "INSERT INTO builds (id, app_id, account_id, stack, source_id, sealed_source_url,
-                                 commit_hash, buildpacks, status, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+                                 commit_hash, buildpacks, status, created_at, updated_at, cause,
+                                 rebuild_of, number)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12,
+                     (SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE app_id = $2))",
         )
         .bind(id.to_string())
         .bind(new.app.to_string())
@@ -165,7 +196,9 @@ impl Store {
         .bind(new.commit.clone())
         .bind(json!(new.buildpacks).to_string())
         .bind(BuildStatus::Pending.as_str())
-        .bind(write.now.as_micros());
+        .bind(write.now.as_micros())
+        .bind(new.cause.as_str())
+        .bind(new.rebuild_of.map(u64::cast_signed));
         write.run(statement).await?;
         let build = self.build_in(&mut write, id).await?;
         let details = json!({ "stack": build.stack, "commit": build.commit });
@@ -226,6 +259,15 @@ impl Store {
             .bind(app.to_string())
             .bind(id.to_string());
         self.open_build(required(self.backend.reader(), statement, id).await?)
+    }
+
+    /// A build of an app by its number.
+    pub async fn build_by_number(&self, app: AppId, number: u64) -> Result<Build> {
+        let wanted = i64::try_from(number).unwrap_or(i64::MAX);
+        let statement = query(select!("WHERE builds.app_id = $1 AND builds.number = $2"))
+            .bind(app.to_string())
+            .bind(wanted);
+        self.open_build(required(self.backend.reader(), statement, number).await?)
     }
 
     /// An app's builds, oldest first.

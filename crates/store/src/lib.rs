@@ -11,6 +11,7 @@ mod app_features;
 mod apps;
 mod authorizations;
 mod backend;
+mod build_records;
 mod buildpack_installations;
 mod builds;
 mod change;
@@ -45,8 +46,9 @@ pub use crate::{
     app_features::AppFeature,
     apps::{App, AppUpdate, NewApp},
     authorizations::{Authorization, NewAuthorization, hash_token},
+    build_records::BuildRecord,
     buildpack_installations::BuildpackInstallation,
-    builds::{Build, BuildOutcome, BuildStatus, NewBuild},
+    builds::{Build, BuildCause, BuildOutcome, BuildStatus, NewBuild},
     change::{Actor, Change},
     collaborators::{Collaborator, CollaboratorRole},
     domains::{Domain, DomainKind, DomainStatus, NewDomain},

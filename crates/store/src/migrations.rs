@@ -42,6 +42,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0007_status_notes.sql"),
     },
     Migration {
+        version: 8,
+        sql: include_str!("../migrations/0008_build_records.sql"),
+    },
+    Migration {
         version: 10,
         sql: include_str!("../migrations/0010_doors.sql"),
     },

@@ -12,13 +12,13 @@ use super::{Body, BodyError, Client, ClientError};
 use crate::{
     accounts::Account,
     apps::{App, AppUpdate, NewApp},
+    build_records::BuildRecord,
     builds::{Build, NewBuild},
     config_vars::{ConfigVarUpdates, ConfigVars},
     domains::Domain,
     dynos::{Dyno, NewCopy, NewDyno, NewForward, NewInside},
     edge::Edge,
     formations::{Formation, FormationUpdates},
-    ids::BuildId,
     images::{Compression, Image},
     log_sessions::{LogSession, NewLogSession},
     paths,
@@ -112,10 +112,58 @@ impl Client {
             .await
     }
 
-    /// A build by id.
-    pub async fn build(&self, app: &str, build: BuildId) -> Result<Build, ClientError> {
+    /// A build by number or id.
+    pub async fn build(
+        &self,
+        app: &str,
+        build: impl std::fmt::Display,
+    ) -> Result<Build, ClientError> {
         self.call(Method::GET, &paths::build(app, build), NO_BODY)
             .await
+    }
+
+    /// The newest builds first, at most `max`.
+    pub async fn newest_builds(&self, app: &str, max: u16) -> Result<Vec<Build>, ClientError> {
+        let path = paths::builds(app);
+        let request = self
+            .request(&Method::GET, &path)?
+            .header(
+                header::RANGE,
+                format!("created_at ..; order=desc, max={max}"),
+            )
+            .body(super::empty_body())
+            .map_err(|_| ClientError::InvalidUrl { url: path.clone() })?;
+        self.answer(Method::GET, &path, request).await
+    }
+
+    /// How a build went; `build` is a number or id.
+    pub async fn build_record(
+        &self,
+        app: &str,
+        build: impl std::fmt::Display,
+    ) -> Result<BuildRecord, ClientError> {
+        let path = paths::build_record(app, build);
+        self.call(Method::GET, &path, NO_BODY).await
+    }
+
+    /// Builds the source of an earlier build again; `build` is a number or id.
+    pub async fn rebuild(
+        &self,
+        app: &str,
+        build: impl std::fmt::Display,
+    ) -> Result<Build, ClientError> {
+        let path = paths::rebuild(app, build);
+        self.call(Method::POST, &path, NO_BODY).await
+    }
+
+    /// Stops a build that waits or runs; `build` is a number or id.
+    pub async fn cancel_build(
+        &self,
+        app: &str,
+        build: impl std::fmt::Display,
+    ) -> Result<Build, ClientError> {
+        let path = paths::build(app, build);
+        self.call(Method::DELETE, &path, NO_BODY).await
     }
 
     /// Output of a build or release from its `output_stream_url`, as it comes, until it is done.

@@ -91,6 +91,12 @@ pub(crate) struct Extended {
 }
 
 impl Line {
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Heading(text) | Self::Text(text) | Self::Warning(text) => text,
+        }
+    }
+
     pub(crate) async fn put(&self, output: &mut Output) {
         match self {
             Self::Heading(text) => output.heading(text).await,

@@ -3,6 +3,7 @@
 
 mod images;
 mod imports;
+mod journal;
 mod machine;
 mod plans;
 mod plans_jvm;

@@ -14,7 +14,7 @@ const CATALOGUE: &str = r#"{"stack": "3.13.5", "debian": [], "upstream": []}"#;
 
 /// Plays the steps of a Python build, each leaving one small file.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that plays have")]
-fn python(spec: &DynoSpec) -> Played {
+pub(crate) fn python(spec: &DynoSpec) -> Played {
     match spec.labels["step"].as_str() {
         "python-versions" => leave(spec, "catalogue.json", CATALOGUE),
         step => leave(spec, &format!("made-by/{step}"), "x"),

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod builds;
 mod certificates;
 mod deletion;
 mod dynos;

@@ -192,6 +192,8 @@ fn a_pending_build_becomes_failed() {
         source_url: None,
         commit: None,
         buildpacks: Vec::new(),
+        cause: store::BuildCause::Push,
+        rebuild_of: None,
     };
     let change = Change::by_system("story", "a push");
     let build = world

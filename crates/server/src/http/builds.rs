@@ -3,12 +3,16 @@
 use api::{
     buildpack_installations::Buildpack,
     builds::{Build, BuildApp, BuildStatus, NewBuild, SourceBlob},
-    ids::BuildId,
     references::{ReleaseReference, SlugReference, UserReference},
 };
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
-use platform::{Platform, authorize::Action, builds::Wish};
+use platform::{
+    Platform,
+    authorize::Action,
+    build_records::{cause, cause_told},
+    builds::Wish,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -34,14 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Deserialize)]
-struct BuildPath {
-    build: String,
-}
-
-impl BuildPath {
-    fn id(&self) -> Result<BuildId, Refusal> {
-        self.build.parse().map_err(|_| Refusal::Unknown("build"))
-    }
+pub(super) struct BuildPath {
+    /// Its number or id.
+    pub(super) build: String,
 }
 
 async fn create(
@@ -65,6 +64,8 @@ async fn create(
                 }
             })
             .collect(),
+        cause: cause_told(new.cause),
+        phases: new.phases,
     };
     let build = platform.create_build(&caller, app.id, wish).await?;
     Ok((
@@ -97,7 +98,7 @@ async fn show(
     Of(app): Of,
     Path(path): Path<BuildPath>,
 ) -> Result<Json<Build>, Refusal> {
-    let build = platform.build(app.id, path.id()?).await?;
+    let build = platform.find_build(app.id, &path.build).await?;
     with_user(&platform, build).await
 }
 
@@ -106,7 +107,7 @@ async fn cancel(
     Of(app): Of,
     Path(path): Path<BuildPath>,
 ) -> Result<Json<Build>, Refusal> {
-    let build = platform.cancel_build(app.id, path.id()?).await?;
+    let build = platform.cancel_build(app.id, &path.build).await?;
     with_user(&platform, build).await
 }
 
@@ -120,7 +121,7 @@ async fn with_user(platform: &Platform, build: store::Build) -> Result<Json<Buil
     Ok(Json(body(platform, build, account.email)))
 }
 
-fn body(platform: &Platform, build: store::Build, email: String) -> Build {
+pub(super) fn body(platform: &Platform, build: store::Build, email: String) -> Build {
     let buildpack = |url: String| Buildpack {
         name: url.clone(),
         url,
@@ -130,6 +131,8 @@ fn body(platform: &Platform, build: store::Build, email: String) -> Build {
         buildpacks: Some(build.buildpacks.into_iter().map(buildpack).collect()),
         created_at: build.created_at,
         id: build.id,
+        number: build.number,
+        cause: Some(cause(build.cause)),
         output_stream_url: streams::url(platform.settings(), build.id.as_uuid()),
         source_blob: SourceBlob {
             checksum: None,

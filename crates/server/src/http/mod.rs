@@ -9,6 +9,7 @@ mod app_features;
 mod apps;
 mod authenticate;
 mod authorizations;
+mod build_records;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
@@ -108,6 +109,7 @@ pub fn table() -> Vec<Route> {
         app_features::routes(),
         apps::routes(),
         authorizations::routes(),
+        build_records::routes(),
         builds::routes(),
         buildpack_installations::routes(),
         buildpack_registry::routes(),

@@ -312,6 +312,8 @@ fn shown(platform: &Platform, id: BuildId) -> Build {
         id: ReleaseId::from(id.as_uuid()),
     };
     Build {
+        number: 1,
+        cause: None,
         app: BuildApp { id: platform.app },
         buildpacks: None,
         created_at: Time::default(),

@@ -2,8 +2,8 @@
 
 use api::ids::AppId;
 use store::{
-    AppUpdate, CollaboratorRole, DomainKind, DomainStatus, NewAccount, NewApp, NewBuild, NewDomain,
-    StoreError,
+    AppUpdate, BuildCause, CollaboratorRole, DomainKind, DomainStatus, NewAccount, NewApp,
+    NewBuild, NewDomain, StoreError,
 };
 
 use crate::fixture::change;
@@ -101,7 +101,7 @@ case! {
         f.set(app.id, &[("A", Some("1"))]).await;
         let build = NewBuild {
             app: app.id, account: f.owner.id, stack: app.stack.clone(), source: None,
-            source_url: None, commit: None, buildpacks: vec![],
+            source_url: None, commit: None, buildpacks: vec![], cause: BuildCause::Push, rebuild_of: None,
         };
         let build = f.store.create_build(&change(), &build).await.unwrap();
         let release = store::NewRelease { slug: Some(slug.id), ..f.new_release(app.id) };

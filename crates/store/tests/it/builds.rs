@@ -1,7 +1,9 @@
 //! Builds: from pending to finished, once, together with their release.
 
 use api::ids::{AppId, SlugId};
-use store::{Build, BuildOutcome, BuildStatus, NewBuild, NewRelease, StoreError};
+use store::{
+    Build, BuildCause, BuildOutcome, BuildRecord, BuildStatus, NewBuild, NewRelease, StoreError,
+};
 
 use crate::fixture::{Fixture, change};
 
@@ -58,8 +60,55 @@ case! {
     }
 }
 
-async fn pending(f: &Fixture, app: AppId) -> Build {
-    let new = NewBuild {
+case! {
+    async fn builds_are_numbered_within_their_app(f: Fixture) {
+        let (one, other) = (f.app("one").await, f.app("other").await);
+        let numbers = [
+            pending(&f, one.id).await.number,
+            pending(&f, other.id).await.number,
+            pending(&f, one.id).await.number,
+        ];
+        assert_eq!(numbers, [1, 1, 2]);
+        let second = f.store.build_by_number(one.id, 2).await.unwrap();
+        assert_eq!((second.app, second.cause), (one.id, BuildCause::Push));
+        for none in [0, 3, u64::MAX] {
+            assert!(f.store.build_by_number(one.id, none).await.unwrap_err().is_not_found());
+        }
+        let again = NewBuild { cause: BuildCause::Rebuild, rebuild_of: Some(1), ..new(&f, one.id) };
+        let again = f.store.create_build(&change(), &again).await.unwrap();
+        assert_eq!((again.number, again.cause, again.rebuild_of), (3, BuildCause::Rebuild, Some(1)));
+    }
+}
+
+case! {
+    async fn a_record_is_kept_until_its_app_goes(f: Fixture) {
+        let app = f.app("example").await;
+        let (first, second) = (pending(&f, app.id).await, pending(&f, app.id).await);
+        assert_eq!(f.store.build_record(first.id).await.unwrap(), None);
+        assert_eq!(f.store.newest_build_record(app.id, second.id).await.unwrap(), None);
+        for text in ["{}", "{\"a\":1}"] {
+            for (build, source) in [(&first, Some("s1")), (&second, Some("s2"))] {
+                let kept = BuildRecord {
+                    build: build.id,
+                    source_layer: source.map(str::to_owned),
+                    record: text.to_owned(),
+                };
+                f.store.keep_build_record(&change(), app.id, &kept).await.unwrap();
+                assert_eq!(f.store.build_record(build.id).await.unwrap(), Some(kept));
+            }
+        }
+        let newest = f.store.newest_build_record(app.id, second.id).await.unwrap();
+        assert_eq!(newest.unwrap().build, first.id);
+        let layers = f.store.source_layers().await.unwrap();
+        assert_eq!(layers[&app.id], ["s2", "s1"]);
+        f.store.delete_app(&change(), app.id).await.unwrap();
+        assert_eq!(f.store.build_record(first.id).await.unwrap(), None);
+        assert!(f.store.source_layers().await.unwrap().is_empty());
+    }
+}
+
+fn new(f: &Fixture, app: AppId) -> NewBuild {
+    NewBuild {
         app,
         account: f.owner.id,
         stack: "landfall-13".parse().unwrap(),
@@ -67,6 +116,11 @@ async fn pending(f: &Fixture, app: AppId) -> Build {
         source_url: Some("https://example.com/a.tgz".to_owned()),
         commit: Some("1a2b3c4d".to_owned()),
         buildpacks: vec!["heroku/python".to_owned()],
-    };
-    f.store.create_build(&change(), &new).await.unwrap()
+        cause: BuildCause::Push,
+        rebuild_of: None,
+    }
+}
+
+async fn pending(f: &Fixture, app: AppId) -> Build {
+    f.store.create_build(&change(), &new(f, app)).await.unwrap()
 }

@@ -89,6 +89,39 @@ case! {
     }
 }
 
+case! {
+    async fn builds_from_before_numbers_are_numbered(f: Fixture) {
+        let (app, other) = (f.app("example").await, f.app("other").await);
+        let mut before = Vec::new();
+        for app in [app.id, other.id, app.id, app.id] {
+            before.push(f.store.create_build(&crate::fixture::change(), &store::NewBuild {
+                app, account: f.owner.id, stack: "landfall-13".parse().unwrap(), source: None,
+                source_url: None, commit: None, buildpacks: vec![],
+                cause: store::BuildCause::Archive, rebuild_of: None,
+            }).await.unwrap());
+        }
+        f.store.close().await;
+        sqlx::any::install_default_drivers();
+        let pool = sqlx::AnyPool::connect(&f.url).await.unwrap();
+        for undo in [
+            "DROP INDEX builds_by_number",
+            "ALTER TABLE builds DROP COLUMN number",
+            "ALTER TABLE builds DROP COLUMN cause",
+            "ALTER TABLE builds DROP COLUMN rebuild_of",
+            "ALTER TABLE slugs DROP COLUMN removed_at",
+            "DROP TABLE build_records",
+            "DELETE FROM schema_migrations WHERE version = 8",
+        ] {
+            sqlx::query(undo).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        let store = Store::open(f.config()).await.unwrap();
+        for build in before {
+            assert_eq!(store.build(build.app, build.id).await.unwrap(), build);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_store_in_memory_works_without_files() {
     let config = StoreConfig {

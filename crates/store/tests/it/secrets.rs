@@ -2,7 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use store::{CertificatePair, NewAuthorization, NewBuild, NewRelease, NewSource, hash_token};
+use store::{
+    BuildCause, CertificatePair, NewAuthorization, NewBuild, NewRelease, NewSource, hash_token,
+};
 
 use crate::{cluster::Cluster, fixture::change};
 
@@ -46,7 +48,7 @@ case! {
             source: None,
             source_url: Some(format!("https://example.com/a.tgz?signature={CANARY}")),
             commit: None,
-            buildpacks: vec![],
+            buildpacks: vec![], cause: BuildCause::Push, rebuild_of: None,
         };
         f.store.create_build(&change(), &build).await.unwrap();
         f.store.delete_app(&change(), app.id).await.unwrap();
