@@ -4,6 +4,8 @@
 //! a directory of a key's name is always whole. It must not know what layers hold. Read
 //! [`LayerStore`] first.
 
+mod collect;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -12,6 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+pub use self::collect::LayerUse;
 use api::ids::BuildId;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,8 @@ struct Shared {
     drafts: Mutex<BTreeSet<String>>,
     /// Key → lock, so that of two builds that need the same layer one waits for the other.
     making: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// Held while a layer is found, put in place or taken away.
+    collecting: Mutex<()>,
 }
 
 impl LayerStore {
@@ -78,6 +83,7 @@ impl LayerStore {
 
     /// The layer of this key, if it is in place; notes that it was used.
     pub fn find(&self, key: &str) -> Option<Layer> {
+        let _nobody_takes_it = lock(&self.shared.collecting);
         let metadata = fs::symlink_metadata(self.path(key)).ok()?;
         if !metadata.is_dir() {
             return None;
@@ -124,6 +130,7 @@ impl LayerStore {
                 "the step wrote too much",
             ));
         }
+        let _nobody_takes_it = lock(&self.shared.collecting);
         match fs::rename(draft.path(), self.path(key)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
@@ -259,10 +266,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn store() -> (tempfile::TempDir, LayerStore) {
+    pub(super) fn store() -> (tempfile::TempDir, LayerStore) {
         let folder = tempfile::tempdir().unwrap();
         let owner = fs::metadata(folder.path()).unwrap().uid();
         let store = LayerStore::new(&folder.path().join("layers"), owner);

@@ -209,6 +209,7 @@ impl Platform {
         app: App,
         (new, source, journal): (NewBuild, SourceOf, Journal),
     ) -> Result<Build> {
+        self.check_room()?;
         let turn = self.running_builds.turns.enter(app.id, app.owner);
         let turn = turn.map_err(|full| Error::Unavailable {
             message: match full {

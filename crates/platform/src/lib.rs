@@ -115,6 +115,8 @@ pub struct Platform {
     pub(crate) runs_starting: Arc<tokio::sync::RwLock<()>>,
     /// One-off dynos whose end somebody sees to.
     pub(crate) attended_runs: Claims,
+    /// Told when there may be too little room on the disk.
+    pub(crate) disk_trouble: Arc<tokio::sync::Notify>,
     /// Told when the engine refused something, and the host may need mending.
     pub(crate) host_trouble: Arc<tokio::sync::Notify>,
     due: Arc<tokio::sync::Mutex<Option<nudges::Due>>>,
@@ -171,6 +173,7 @@ impl Platform {
             sessions: inside::Sessions::default(),
             runs_starting: Arc::default(),
             attended_runs: Claims::default(),
+            disk_trouble: Arc::default(),
             host_trouble: Arc::default(),
             due: Arc::new(tokio::sync::Mutex::new(Some(due))),
         })

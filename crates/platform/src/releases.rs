@@ -125,6 +125,8 @@ impl Platform {
                 ),
             });
         }
+        let found = self.store.slug(slug).await?;
+        check_is_uploaded(&found)?;
         let new = NewRelease {
             app,
             account: caller.account,
@@ -132,7 +134,7 @@ impl Platform {
             slug: Some(slug),
             config_updates: None,
             config_replacement: Some(self.store.release_config_vars(target.id).await?),
-            output_stream: has_release_phase(&self.store.slug(slug).await?),
+            output_stream: has_release_phase(&found),
         };
         self.add_release(caller, new).await
     }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub cycle_every: Option<Duration>,
     /// Processors of this machine, which decide how many dynos boot at the same time.
     pub processors: usize,
+    /// What of the disk stays free for everything but builds, in bytes; 0 refuses none.
+    pub disk_reserve_bytes: u64,
     /// Builds at once.
     pub concurrent_builds: usize,
     /// Where automatic certificates come from, if from anywhere.

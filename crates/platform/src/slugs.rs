@@ -4,7 +4,7 @@
 //! afterwards it is a slug like any other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -55,6 +55,13 @@ impl Platform {
         } else {
             Err(missing(id))
         }
+    }
+
+    /// Those of an app's slugs that were given up, and can be released no more.
+    pub async fn removed_slugs(&self, app: AppId) -> Result<BTreeSet<SlugId>> {
+        let slugs = self.store.slugs(app).await?.into_iter();
+        let removed = slugs.filter(|slug| slug.removed_at.is_some());
+        Ok(removed.map(|slug| slug.id).collect())
     }
 
     /// Makes a slug that awaits its archive, see [`Platform::receive_slug`].
@@ -218,6 +225,19 @@ impl Platform {
         }
     }
 
+    /// Removes the archive of a slug that was given up; a build's has none.
+    pub(crate) async fn remove_slug_archive(&self, app: AppId, slug: SlugId) {
+        let Ok(mut entries) = fs::read_dir(self.slug_archives(app)).await else {
+            return;
+        };
+        let its_own = format!("{slug}-");
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            if entry.file_name().to_string_lossy().starts_with(&its_own) {
+                remove(&entry.path()).await;
+            }
+        }
+    }
+
     async fn slug_behind(&self, upload: &SlugUpload, purposes: &[&str]) -> Result<Slug> {
         let id: SlugId = upload.slug.parse().map_err(|_| missing(&upload.slug))?;
         let is_good = |purpose: &&str| {
@@ -255,8 +275,13 @@ impl Platform {
 /// Refuses a slug that cannot run yet.
 ///
 /// # Errors
-/// `Invalid` while its archive is awaited.
+/// `Invalid` while its archive is awaited, and when its layers were removed.
 pub(crate) fn check_is_uploaded(slug: &Slug) -> Result<()> {
+    if slug.removed_at.is_some() {
+        return Err(Error::Invalid {
+            message: "The slug was removed to make room. hint: push its commit again.".to_owned(),
+        });
+    }
     if !slug.awaits_archive {
         return Ok(());
     }

@@ -27,7 +27,11 @@ const LIFETIME: Duration = Duration::from_hours(1);
 
 impl Platform {
     /// Makes a place to upload an archive to.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk is nearly full.
     pub async fn create_source(&self, caller: &Caller) -> Result<Source> {
+        self.check_room()?;
         let secret = random_secret();
         let new = NewSource {
             account: caller.account,

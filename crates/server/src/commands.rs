@@ -66,7 +66,7 @@ enum Command {
     Builds(builds::List),
     /// Show how a build went; --explain: each step, cached or why not
     #[command(name = "builds:info")]
-    BuildsInfo(builds::Info),
+    BuildsInfo(builds::Show),
     /// Print what a build printed, live while it goes on
     #[command(name = "builds:output")]
     BuildsOutput(builds::One),

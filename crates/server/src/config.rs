@@ -30,6 +30,9 @@ pub use self::{
 /// As at Heroku.
 const BOOT_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Room for a gigabyte of logs, databases and what apps write while nobody can deploy.
+const DISK_RESERVE_MB: u64 = 1024;
+
 /// A year: longer than this is never.
 const MOST_CYCLE_HOURS: u64 = 8760;
 
@@ -96,6 +99,9 @@ pub struct Choices {
     /// Restart each dyno of a formation after this many hours and up to 15 % more; 0 is never
     #[arg(long, value_name = "HOURS")]
     pub cycle_hours: Option<u64>,
+    /// Builds are refused while less than this is free on the disk; 0 refuses none
+    #[arg(long, value_name = "MB")]
+    pub disk_reserve_mb: Option<u64>,
     /// Dyno sizes, changed and added: in the file alone, as `[sizes.NAME]` tables
     #[arg(skip)]
     pub sizes: BTreeMap<String, SizeChoice>,
@@ -150,6 +156,8 @@ pub struct Config {
     pub boot_timeout: Duration,
     /// How long a formation's dyno lives before it is replaced, if not for ever.
     pub cycle_every: Option<Duration>,
+    /// What of the disk stays free for everything but builds, in MiB.
+    pub disk_reserve_mb: u64,
     /// What dynos may use.
     pub sizes: Sizes,
     /// Where automatic certificates come from.
@@ -354,6 +362,7 @@ impl Choices {
             stack: self.stack.or(below.stack),
             boot_timeout: self.boot_timeout.or(below.boot_timeout),
             cycle_hours: self.cycle_hours.or(below.cycle_hours),
+            disk_reserve_mb: self.disk_reserve_mb.or(below.disk_reserve_mb),
             sizes: if self.sizes.is_empty() {
                 below.sizes
             } else {
@@ -398,6 +407,7 @@ impl Choices {
                 .unwrap_or_else(|| "admin@localhost.localdomain".to_owned()),
             stack: self.stack.as_deref().unwrap_or("landfall-13").parse()?,
             boot_timeout: self.boot_timeout.map_or(BOOT_TIMEOUT, Duration::from_secs),
+            disk_reserve_mb: self.disk_reserve_mb.unwrap_or(DISK_RESERVE_MB),
             cycle_every: self
                 .cycle_hours
                 .filter(|hours| *hours > 0)

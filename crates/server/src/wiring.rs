@@ -183,6 +183,7 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Result<Settings> {
         boot_timeout: config.boot_timeout,
         stop_grace: STOP_GRACE,
         attach_within: platform::rendezvous::PATIENCE,
+        disk_reserve_bytes: config.disk_reserve_mb.saturating_mul(1 << 20),
         concurrent_builds: CONCURRENT_BUILDS,
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,

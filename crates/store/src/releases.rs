@@ -274,7 +274,13 @@ impl Store {
     ) -> Result<(Release, Happening)> {
         let app = new.app;
         let slug = match new.slug {
-            Some(slug) => Some(slug_row(write, app, slug).await?.id),
+            Some(slug) => {
+                let row = slug_row(write, app, slug).await?;
+                if row.removed_at.is_some() {
+                    return Err(StoreError::not_found("slug", &slug));
+                }
+                Some(row.id)
+            }
             None => newest_slug(write, app).await?,
         };
         let key = self.data_key_in(write, app).await?;

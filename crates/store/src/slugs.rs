@@ -48,6 +48,8 @@ pub struct Slug {
     pub created_at: Time,
     /// When its archive came, or it was made.
     pub updated_at: Time,
+    /// When it was given up to make room; it can be released no more.
+    pub removed_at: Option<Time>,
 }
 
 /// A slug to keep; fields as in [`Slug`].
@@ -105,6 +107,7 @@ impl Record for Slug {
             awaits_archive: columns.flag("awaits_archive")?,
             created_at: columns.time("created_at")?,
             updated_at: columns.time("updated_at")?,
+            removed_at: columns.optional_time("removed_at")?,
         })
     }
 }
@@ -223,10 +226,38 @@ impl Store {
         list(self.backend.reader(), statement).await
     }
 
+    /// The slugs of all apps that are not given up, by app and then oldest first.
+    pub async fn kept_slugs(&self) -> Result<Vec<Slug>> {
+        let statement =
+            query("SELECT * FROM slugs WHERE removed_at IS NULL ORDER BY app_id, created_at, id");
+        list(self.backend.reader(), statement).await
+    }
+
+    /// Gives a slug up: from now on no release can be made of it, and nobody keeps its layers.
+    /// Says whether it could be: one that serves or is being released cannot.
+    pub async fn give_up_slug(&self, change: &Change, app: AppId, id: SlugId) -> Result<bool> {
+        let mut write = self.write_app(change, app).await?;
+        let statement = query(
+            "UPDATE slugs SET removed_at = $3
+             WHERE app_id = $1 AND id = $2 AND removed_at IS NULL AND NOT EXISTS (
+                 SELECT 1 FROM releases
+                 WHERE slug_id = $2 AND (is_current = 1 OR status = 'pending'))",
+        )
+        .bind(app.to_string())
+        .bind(id.to_string())
+        .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Ok(false);
+        }
+        let slug = slug_row(&mut write, app, id).await?;
+        write.commit(told("slug.remove", &slug)).await?;
+        Ok(true)
+    }
+
     /// The keys of all layers that some slug needs; others may be collected.
     pub async fn layer_keys_in_use(&self) -> Result<BTreeSet<String>> {
-        let layers: Vec<Layers> =
-            list(self.backend.reader(), query("SELECT layers FROM slugs")).await?;
+        let statement = query("SELECT layers FROM slugs WHERE removed_at IS NULL");
+        let layers: Vec<Layers> = list(self.backend.reader(), statement).await?;
         Ok(layers.into_iter().flat_map(|Layers(keys)| keys).collect())
     }
 }

@@ -403,18 +403,21 @@ mod tests {
                     assert!(held.count() <= 1, "seed {seed}");
                 }
             }
-            while !inside.is_empty() {
-                queue.begin();
-                let before = inside.len();
-                inside.retain(|n| {
-                    let begun = queue.has_begun(*n);
-                    if begun {
-                        queue.leave(*n);
-                    }
-                    !begun
-                });
-                assert!(inside.len() < before, "seed {seed}: nobody may begin");
+            drain(&mut queue, inside, seed);
+        }
+    }
+
+    /// Ends all that have begun, until none is left.
+    fn drain(queue: &mut Queue<u64, u64>, mut inside: Vec<Number>, seed: u64) {
+        while !inside.is_empty() {
+            queue.begin();
+            let (begun, left): (Vec<_>, Vec<_>) =
+                inside.into_iter().partition(|n| queue.has_begun(*n));
+            assert!(!begun.is_empty(), "seed {seed}: nobody may begin");
+            for number in begun {
+                queue.leave(number);
             }
+            inside = left;
         }
     }
 }

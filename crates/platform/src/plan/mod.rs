@@ -7,6 +7,7 @@
 
 pub mod certificates;
 mod cycles;
+pub mod disk;
 pub mod dynos;
 pub mod health;
 pub mod releases;

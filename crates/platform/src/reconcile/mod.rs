@@ -4,11 +4,13 @@
 //! [`apps`] first. [`routes`] keeps the router's table, [`one_offs`] sees one-off dynos out, [`gone`]
 //! clears away deleted apps, [`orphans`] what no row explains, [`hosts`] keeps the host as dynos
 //! need it, [`access`] takes in access lines, [`usage`] looks at what dynos use, [`sleep`] freezes
-//! and wakes, [`certificates`] has certificates made and renewed.
+//! and wakes, [`certificates`] has certificates made and renewed, [`disk`] gives back what of
+//! the disk nobody needs.
 
 mod access;
 pub(crate) mod apps;
 mod certificates;
+pub(crate) mod disk;
 mod gone;
 mod hosts;
 pub(crate) mod observe;
@@ -47,6 +49,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     tokio::spawn(sweep_now_and_then(platform.clone()));
     tokio::spawn(hosts::mend(platform.clone()));
     tokio::spawn(certificates::keep(platform.clone()));
+    tokio::spawn(disk::keep_room(platform.clone()));
     let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
     while let Some(app) = due.recv().await {
         let Ok(permit) = Arc::clone(&passes).acquire_owned().await else {

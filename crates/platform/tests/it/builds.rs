@@ -1,11 +1,13 @@
 //! Builds: their queue, their cancelling, their records, and the same source again.
 
-use api::build_records::StepOutcome;
+use std::time::Duration;
+
+use api::{build_records::StepOutcome, clock::Clock};
 use futures_util::{StreamExt, stream};
 use platform::builds::Wish;
-use store::{App, Build, BuildCause, BuildStatus};
+use store::{App, Build, BuildCause, BuildStatus, ReleaseStatus};
 
-use crate::world::World;
+use crate::world::{Options, World};
 
 /// Its first step is a dyno, which the simulated engine runs until it is stopped.
 const ENDLESS: [(&str, &str); 1] = [("requirements.txt", "flask\n")];
@@ -190,4 +192,65 @@ fn too_many_waiting_builds_of_one_app_are_refused() {
     for build in &waiting {
         ended(&world, build);
     }
+}
+
+#[test]
+fn a_nearly_full_disk_refuses_builds_and_nothing_else() {
+    let mut world = World::with(Options {
+        disk_reserve_bytes: u64::MAX,
+        ..Options::default()
+    });
+    let app = world.live_app(&[("web", "serve")]);
+    let caller = world.caller();
+    let refused = world
+        .wait(world.platform().create_source(&caller))
+        .unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.starts_with("The disk is nearly full"), "{refused}");
+    world.set(&app, "A", "1");
+    world.settle(&app);
+    world.options.disk_reserve_bytes = 0;
+    world.restart();
+    let built = build(&world, &app, &QUICK);
+    assert_eq!(ended(&world, &built).status, BuildStatus::Succeeded);
+}
+
+#[test]
+fn what_cannot_be_rolled_back_to_goes_and_the_rest_stays() {
+    let clock = Clock::simulated(Clock::system().now());
+    let world = World::with(Options {
+        clock: clock.clone(),
+        ..Options::default()
+    });
+    let app = world.app("example");
+    for version in 0..12 {
+        let text = format!("version {version}");
+        let built = build(&world, &app, &[("index.html", &text)]);
+        output(&world, &built);
+        assert_eq!(ended(&world, &built).status, BuildStatus::Succeeded);
+    }
+    world.settle(&app);
+    clock.advance(Duration::from_hours(24 * 30));
+    world.wait(world.platform().make_room()).unwrap();
+    let removed = world.wait(world.platform().removed_slugs(app.id)).unwrap();
+    assert_eq!(removed.len(), 2);
+    let slugs = world.wait(world.store().slugs(app.id)).unwrap();
+    let is_there = |key: &String| world.directory.path().join("layers").join(key).is_dir();
+    for (number, slug) in slugs.iter().enumerate() {
+        let whole = slug.layers.iter().all(&is_there);
+        assert_eq!(whole, number >= 2, "slug {number}: {:?}", slug.layers);
+    }
+    let caller = world.caller();
+    // v1 is without a slug; the first build made v2.
+    let refused = world.wait(world.platform().rollback(&caller, app.id, "v2"));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("removed to make room")
+    );
+    let back = world
+        .wait(world.platform().rollback(&caller, app.id, "v4"))
+        .unwrap();
+    assert_eq!(world.finished(&back).status, ReleaseStatus::Succeeded);
 }

@@ -37,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) cycle_every: Option<Duration>,
     pub(crate) attach_within: Duration,
     pub(crate) acme: Option<platform::acme::AcmeSettings>,
+    pub(crate) disk_reserve_bytes: u64,
 }
 
 impl Default for Options {
@@ -49,6 +50,7 @@ impl Default for Options {
             cycle_every: None,
             attach_within: platform::rendezvous::PATIENCE,
             acme: None,
+            disk_reserve_bytes: 0,
         }
     }
 }
@@ -202,6 +204,7 @@ impl World {
             stop_grace: Duration::from_secs(30),
             attach_within: self.options.attach_within,
             concurrent_builds: 2,
+            disk_reserve_bytes: self.options.disk_reserve_bytes,
             sizes: platform::sizes::Sizes::default(),
             cycle_every: self.options.cycle_every,
             processors: 2,

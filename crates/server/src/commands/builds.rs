@@ -16,7 +16,7 @@ pub(super) struct List {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Info {
+pub(super) struct Show {
     #[command(flatten)]
     choices: Choices,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) fn list(List { choices, arguments }: List) -> Result<ExitCode> {
     cli::list_builds(&ready, &arguments).map(|()| ExitCode::SUCCESS)
 }
 
-pub(super) fn info(Info { choices, arguments }: Info) -> Result<ExitCode> {
+pub(super) fn info(Show { choices, arguments }: Show) -> Result<ExitCode> {
     let ready = cli::Ready::path_in(&config(choices)?.data);
     cli::show_build(&ready, &arguments).map(|()| ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! `/apps/{app}/releases`: deploy a slug, roll back, list.
 
+use std::collections::BTreeSet;
+
 use api::{
     ids::SlugId,
     references::{SlugReference, UserReference},
@@ -41,10 +43,11 @@ async fn list(
     Wanted(range): Wanted,
 ) -> Result<Response, Refusal> {
     let emails = platform.emails().await?;
+    let removed = platform.removed_slugs(app.id).await?;
     let rows = platform.releases(app.id).await?.into_iter();
     let body = |row: store::Release| {
         let email = emails.get(&row.account).cloned().unwrap_or_default();
-        body(&platform, &app, row, email)
+        body(&platform, (&app, &removed), row, email)
     };
     let bodies: Vec<Release> = rows.map(body).collect();
     Ok(range::list(
@@ -61,7 +64,8 @@ async fn show(
 ) -> Result<Json<Release>, Refusal> {
     let row = platform.release(app.id, &path.release).await?;
     let account = platform.account(row.account).await?;
-    Ok(Json(body(&platform, &app, row, account.email)))
+    let removed = platform.removed_slugs(app.id).await?;
+    Ok(Json(body(&platform, (&app, &removed), row, account.email)))
 }
 
 async fn create(
@@ -89,13 +93,19 @@ async fn create(
             return Err(Refusal::UnexpectedBody(message.to_owned()));
         }
     };
+    let of = (&app, &BTreeSet::new());
     Ok((
         StatusCode::CREATED,
-        Json(body(&platform, &app, row, caller.email)),
+        Json(body(&platform, of, row, caller.email)),
     ))
 }
 
-fn body(platform: &Platform, app: &App, row: store::Release, email: String) -> Release {
+fn body(
+    platform: &Platform,
+    (app, removed): (&App, &BTreeSet<SlugId>),
+    row: store::Release,
+    email: String,
+) -> Release {
     let status = match row.status {
         store::ReleaseStatus::Pending => ReleaseStatus::Pending,
         store::ReleaseStatus::Succeeded => ReleaseStatus::Succeeded,
@@ -124,6 +134,7 @@ fn body(platform: &Platform, app: &App, row: store::Release, email: String) -> R
         output_stream_url: row
             .output_stream
             .then(|| streams::url(platform.settings(), row.id.as_uuid())),
-        eligible_for_rollback: row.slug.is_some() && status == ReleaseStatus::Succeeded,
+        eligible_for_rollback: row.slug.is_some_and(|slug| !removed.contains(&slug))
+            && status == ReleaseStatus::Succeeded,
     }
 }

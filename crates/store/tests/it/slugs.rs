@@ -89,3 +89,28 @@ case! {
         assert_eq!(filled, [f.store.slug(slug.id).await.unwrap()]);
     }
 }
+
+case! {
+    async fn a_slug_that_serves_is_not_given_up(f: Fixture) {
+        let app = f.app("example").await;
+        let mut slugs = Vec::new();
+        for _ in 0..3 {
+            slugs.push(f.slug(app.id, &[("web", "serve")]).await);
+        }
+        let new = |n: usize| store::NewRelease { slug: Some(slugs[n].id), ..f.new_release(app.id) };
+        f.succeed(&f.release(&new(0)).await).await;
+        f.succeed(&f.release(&new(1)).await).await;
+        f.release(&new(2)).await;
+        let mut given_up = Vec::new();
+        for slug in &slugs {
+            given_up.push(f.store.give_up_slug(&change(), app.id, slug.id).await.unwrap());
+        }
+        assert_eq!(given_up, [true, false, false], "one serves, one is being released");
+        assert!(!f.store.give_up_slug(&change(), app.id, slugs[0].id).await.unwrap(), "once");
+        assert!(f.store.slug(slugs[0].id).await.unwrap().removed_at.is_some());
+        let kept: Vec<_> = f.store.kept_slugs().await.unwrap().iter().map(|slug| slug.id).collect();
+        assert_eq!(kept, [slugs[1].id, slugs[2].id]);
+        let refused = f.store.create_release(&change(), &new(0)).await.unwrap_err();
+        assert!(refused.is_not_found(), "{refused}");
+    }
+}
