@@ -22,13 +22,14 @@ use tokio::sync::mpsc;
 
 use crate::{
     archive::{self, ArchiveError, Ownership, hex},
-    buildpacks::{self, Buildpack},
+    buildpacks,
     error::BuildError,
     execute::{Execution, Workshop, blocking, discard},
     image::{Images, ImagesConfig},
     journal::{Journal, Timing},
     layers::{Layer, LayerStore},
     output::{Output, size},
+    packs::{self, Known, Offer},
     plan::{BuildPlan, LayerRef},
     procfile,
     source_tree::SourceTree,
@@ -122,6 +123,7 @@ pub struct Builder {
     host_vars: Arc<BTreeMap<String, String>>,
     running: Arc<Mutex<BTreeSet<BuildId>>>,
     images: Images,
+    own_packs: Option<Arc<std::path::Path>>,
 }
 
 impl Builder {
@@ -147,7 +149,24 @@ impl Builder {
             config,
             host_vars: Arc::default(),
             running: Arc::default(),
+            own_packs: None,
         }
+    }
+
+    /// The same builder with a directory of the operator's own buildpacks: `NAMESPACE/NAME` below
+    /// it is a directory, or an archive with one of the usual endings.
+    #[must_use]
+    pub fn with_own_buildpacks(mut self, folder: PathBuf) -> Self {
+        self.own_packs = Some(folder.into());
+        self
+    }
+
+    /// The buildpacks that can be chosen by name.
+    ///
+    /// # Errors
+    /// When the directory of the operator's own cannot be read.
+    pub async fn known_buildpacks(&self) -> Result<Vec<Known>, BuildError> {
+        packs::known(self.own_packs.as_deref()).await
     }
 
     /// The same builder with another memory quota for its steps, in bytes.
@@ -289,7 +308,6 @@ impl Builder {
             Some(text) => procfile::parse(&text)?,
             None => BTreeMap::new(),
         };
-        let chosen = choose(&request, &tree, &mut output).await?;
         let ids = (request.build, request.app, request.stack.clone());
         let mut execution =
             Execution::new(self.workshop.clone(), ids, (tree, source), output, journal);
@@ -297,36 +315,43 @@ impl Builder {
             let source = &execution.source;
             execution.made.insert(source.key.clone());
         }
+        let context = buildpacks::Context {
+            request: &request,
+            host_vars: &self.host_vars,
+            now: self.config.clock.now(),
+            folder: self.own_packs.as_deref(),
+        };
+        let chosen = packs::choose(&context, &mut execution, &request.buildpacks).await?;
+        let last = chosen.last().ok_or(BuildError::NoLanguage)?;
         let mut plan = BuildPlan::default();
-        let mut default_types = BTreeMap::new();
-        for buildpack in &chosen {
-            let title = format!("{} app detected", buildpack.language);
-            execution.output.heading(&title).await;
-            execution.journal.buildpack(buildpack.name);
-            let context = buildpacks::Context {
-                request: &request,
-                host_vars: &self.host_vars,
-                now: self.config.clock.now(),
-            };
-            let done = plan.steps.len();
-            let extended = buildpack.plan(&context, &mut execution, &mut plan).await?;
-            for line in extended.lines {
+        let mut offer = Offer::default();
+        for stretch in packs::stretches(&chosen) {
+            offer = stretch.run(&context, &mut execution, &mut plan).await?;
+            for line in &offer.extended.lines {
                 execution.journal.told(line.text());
                 line.put(&mut execution.output).await;
             }
-            for step in &plan.steps[done..] {
-                if !execution.is_done(step) {
-                    execution.run(step).await?;
-                }
-            }
-            default_types = extended.default_types;
         }
         if !plan.slug.contains(&LayerRef::Source) {
             plan.slug.push(LayerRef::Source);
         }
-        let last = *chosen.last().ok_or(BuildError::NoLanguage)?;
-        let types = discover(procfile, default_types, last, &mut execution.output).await;
-        self.finish(execution, plan, types, last).await
+        // A buildpack may have written another Procfile than was pushed.
+        let procfile = match execution.tree.read_text("Procfile") {
+            Some(text) => procfile::parse(&text)?,
+            None => procfile,
+        };
+        let identity = Identity {
+            language: offer.title.unwrap_or_else(|| last.language().to_owned()),
+            buildpack: last.name().to_owned(),
+        };
+        let types = discover(
+            procfile,
+            offer.extended.default_types,
+            &identity,
+            &mut execution.output,
+        )
+        .await;
+        self.finish(execution, plan, types, identity).await
     }
 
     fn kept_source(&self, key: &str) -> Result<Layer, BuildError> {
@@ -365,7 +390,7 @@ impl Builder {
         mut execution: Execution,
         plan: BuildPlan,
         process_types: BTreeMap<ProcessType, String>,
-        buildpack: &Buildpack,
+        identity: Identity,
     ) -> Result<BuiltSlug, BuildError> {
         let timing = Timing::begin(&self.config.clock);
         let layers: Vec<Layer> = plan
@@ -393,8 +418,8 @@ impl Builder {
         Ok(BuiltSlug {
             layers: keys,
             process_types,
-            language: buildpack.language.to_owned(),
-            buildpack: buildpack.name.to_owned(),
+            language: identity.language,
+            buildpack: identity.buildpack,
             env: plan.env,
             size_bytes: layers.iter().map(|layer| layer.size_bytes).sum(),
             checksum: format!("SHA256:{}", hex(&Sha256::digest(whole))),
@@ -402,47 +427,17 @@ impl Builder {
     }
 }
 
-/// Says which buildpacks are used, and finds them if none was chosen.
-async fn choose(
-    request: &BuildRequest,
-    tree: &SourceTree,
-    output: &mut Output,
-) -> Result<Vec<&'static Buildpack>, BuildError> {
-    if request.buildpacks.is_empty() {
-        output
-            .heading("Determining which buildpack to use for this app")
-            .await;
-        return Ok(vec![Buildpack::detect(tree).ok_or(BuildError::NoLanguage)?]);
-    }
-    let mut chosen = Vec::new();
-    for name in &request.buildpacks {
-        let buildpack = Buildpack::from_name(name)
-            .ok_or_else(|| BuildError::UnknownBuildpack { name: name.clone() })?;
-        output
-            .heading(&format!("Using buildpack: {}", buildpack.name))
-            .await;
-        if !chosen
-            .iter()
-            .any(|other: &&Buildpack| other.name == buildpack.name)
-        {
-            chosen.push(buildpack);
-        }
-    }
-    if let Some(missing) = chosen.iter().find(|buildpack| !buildpack.detects(tree)) {
-        let advice = missing.detection_advice(tree);
-        return Err(BuildError::NotDetected {
-            buildpack: missing.name,
-            advice,
-        });
-    }
-    Ok(chosen)
+/// What the slug says it was built by.
+struct Identity {
+    language: String,
+    buildpack: String,
 }
 
 /// Joins the Procfile with what the buildpack offers, and says so.
 async fn discover(
     mut types: BTreeMap<ProcessType, String>,
     defaults: BTreeMap<ProcessType, String>,
-    buildpack: &Buildpack,
+    identity: &Identity,
     output: &mut Output,
 ) -> BTreeMap<ProcessType, String> {
     output.heading("Discovering process types").await;
@@ -467,7 +462,11 @@ async fn discover(
             .text(&format!("Procfile declares types -> {declared}"))
             .await;
     } else {
-        let default = format!("Default types for {} -> {}", buildpack.name, names(&added));
+        let default = format!(
+            "Default types for {} -> {}",
+            identity.buildpack,
+            names(&added)
+        );
         let width = default.find(" ->").unwrap_or(0);
         output
             .text(&format!(

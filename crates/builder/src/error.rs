@@ -26,7 +26,7 @@ pub enum BuildError {
     #[error("App not compatible with buildpack: {buildpack}")]
     NotDetected {
         /// Its name.
-        buildpack: &'static str,
+        buildpack: String,
         /// What it looks for.
         advice: Vec<String>,
     },
@@ -58,6 +58,20 @@ pub enum BuildError {
     /// A build was to be done again, and its source is gone.
     #[error("The source of that build is no longer kept.")]
     SourceGone,
+    /// A program of a buildpack ended badly.
+    #[error("{}", if *.is_out_of_memory { format!("Push rejected, the build ran out of memory (failed to {phase} {app} app).") } else { format!("Push rejected, failed to {phase} {app} app.") })]
+    Buildpack {
+        /// What its `bin/detect` called the app.
+        app: String,
+        /// What it was doing: compile, build, release.
+        phase: &'static str,
+        /// As a shell would give it.
+        status: i32,
+        /// Whether memory ran out.
+        is_out_of_memory: bool,
+        /// The last lines it wrote.
+        last_lines: Vec<String>,
+    },
     /// The build took too long.
     #[error("The build took longer than {minutes} minutes and was stopped.")]
     TimedOut {
@@ -109,8 +123,8 @@ impl BuildError {
             .map(str::to_owned)
             .to_vec(),
             Self::UnknownBuildpack { .. } => [
-                "hint: choose one of heroku/python, heroku/nodejs, heroku/static with",
-                "`heroku buildpacks:set`, or `heroku buildpacks:clear` to have it detected.",
+                "hint: `heroku buildpacks:search` lists those with a name; any other is chosen by its",
+                "https URL, or `heroku buildpacks:clear` has one detected.",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -129,6 +143,7 @@ impl BuildError {
             }
             Self::Engine(error) => vec![error.to_string()],
             Self::SourceGone => vec!["hint: push it again.".to_owned()],
+            Self::Buildpack { status, .. } => vec![format!("exit status {status}; see the output above.")],
             Self::Archive(_) | Self::TimedOut { .. } => Vec::new(),
         };
         if !advice.is_empty() {

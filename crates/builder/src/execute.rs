@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     archive::hex,
+    env,
     error::BuildError,
     journal::{Journal, Timing},
     layers::{Draft, Layer, LayerStore},
@@ -71,6 +72,8 @@ pub(crate) struct Execution {
     done: BTreeMap<String, Layer>,
     /// Keys of the layers that this build made.
     pub(crate) made: BTreeSet<String>,
+    /// What earlier buildpacks put into the environment of all later steps.
+    pub(crate) exported: BTreeMap<String, String>,
     dynos: u32,
 }
 
@@ -83,7 +86,7 @@ impl Execution {
         journal: Journal,
     ) -> Self {
         let done = BTreeMap::new();
-        let (made, dynos) = (BTreeSet::new(), 0);
+        let (made, exported, dynos) = (BTreeSet::new(), BTreeMap::new(), 0);
         Self {
             workshop,
             build,
@@ -95,12 +98,14 @@ impl Execution {
             journal,
             done,
             made,
+            exported,
             dynos,
         }
     }
 
     /// Does one step, or finds that it was done before.
     pub(crate) async fn run(&mut self, step: &Step) -> Result<(), BuildError> {
+        let step = &self.with_exported(step);
         let inputs = self.inputs(step)?;
         self.journal.begin(step, &inputs);
         let clock = self.workshop.clock.clone();
@@ -231,6 +236,32 @@ impl Execution {
         Ok(layers.into_iter())
     }
 
+    /// Runs the command of a step that leaves no layer of its own; what it writes below `/app` is
+    /// left in the draft.
+    pub(crate) async fn run_aside(&mut self, step: &Step, draft: &Draft) -> Result<(), BuildError> {
+        let Action::Run(command) = &step.action else {
+            return Ok(());
+        };
+        let inputs = self.inputs(step)?;
+        self.journal.begin(step, &inputs);
+        let clock = self.workshop.clock.clone();
+        let timing = Timing::begin(&clock);
+        let result = self.run_command(step, command, draft).await;
+        let outcome = match &result {
+            Ok(()) => StepOutcome::Ran,
+            Err(_) => StepOutcome::Failed,
+        };
+        self.journal.end(outcome, None, timing.took());
+        result
+    }
+
+    /// The step with what earlier buildpacks exported below its own environment.
+    fn with_exported(&self, step: &Step) -> Step {
+        let mut step = step.clone();
+        step.env = env::over(&self.exported, step.env);
+        step
+    }
+
     async fn run_command(
         &mut self,
         step: &Step,
@@ -288,7 +319,7 @@ impl Execution {
                 ("step".to_owned(), step.name.clone()),
             ]),
         };
-        let exit = self.follow(spec).await?;
+        let exit = self.follow(spec, step.is_verbatim).await?;
         let last_lines = self.output.take_tail();
         if exit.is_success() {
             return Ok(());
@@ -308,7 +339,7 @@ impl Execution {
     }
 
     /// Starts a dyno and passes its lines on until it has ended and is gone.
-    async fn follow(&mut self, spec: DynoSpec) -> Result<DynoExit, BuildError> {
+    async fn follow(&mut self, spec: DynoSpec, is_verbatim: bool) -> Result<DynoExit, BuildError> {
         let engine = Arc::clone(&self.workshop.engine);
         let id = spec.id;
         let running = Running {
@@ -321,7 +352,11 @@ impl Execution {
             let batch = engine.read_log(id, after).await?;
             for record in &batch.records {
                 after = record.sequence;
-                self.output.tool(&record.text).await;
+                if is_verbatim {
+                    self.output.verbatim(&record.text).await;
+                } else {
+                    self.output.tool(&record.text).await;
+                }
             }
             if batch.ended {
                 break;
@@ -357,6 +392,11 @@ impl Execution {
                 is_writable: false,
             });
         }
+        binds.extend(step.shown.iter().map(|shown| Bind {
+            source: shown.source.clone(),
+            target: shown.target.clone(),
+            is_writable: shown.is_writable,
+        }));
         Ok(binds)
     }
 }
@@ -416,7 +456,11 @@ pub(crate) async fn discard(engine: &dyn Engine, id: DynoId) {
     }
 }
 
-async fn commit(store: &LayerStore, draft: Draft, key: String) -> Result<Layer, BuildError> {
+pub(crate) async fn commit(
+    store: &LayerStore,
+    draft: Draft,
+    key: String,
+) -> Result<Layer, BuildError> {
     let store = store.clone();
     blocking("put a layer in place", move || store.commit(&draft, &key)).await
 }

@@ -8,8 +8,12 @@ mod collect;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{
+        DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+        PermissionsExt as _,
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -220,6 +224,47 @@ impl Draft {
     /// The directory to fill.
     pub fn path(&self) -> PathBuf {
         self.path.join("app")
+    }
+
+    /// A further directory of the draft, made if it is missing: for what a build needs while it
+    /// runs. It goes with the draft.
+    pub(crate) fn beside(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        match fs::DirBuilder::new().mode(0o755).create(&path) {
+            Ok(()) => crate::owner::give(&path, self.store.owner)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Ok(path)
+    }
+
+    /// Writes a file of a directory made with [`Draft::beside`] that only the dyno's user reads,
+    /// before any dyno has seen that directory.
+    pub(crate) fn write_beside(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        let full = self.path.join(path);
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&full)?
+            .write_all(content)?;
+        crate::owner::give(&full, self.store.owner)
+    }
+
+    /// Makes a directory that a dyno has written into the draft's own content.
+    ///
+    /// # Errors
+    /// When there is no directory at `place`; links are not followed.
+    pub(crate) fn adopt(&self, place: &Path) -> io::Result<()> {
+        let mut at = self.path.clone();
+        for part in place {
+            at.push(part);
+            if !fs::symlink_metadata(&at)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+        }
+        fs::remove_dir_all(self.path())?;
+        fs::rename(&at, self.path())
     }
 }
 

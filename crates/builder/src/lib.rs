@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod build;
 mod buildpacks;
+mod env;
 mod error;
 mod execute;
 pub mod image;
@@ -16,6 +17,7 @@ mod launch;
 pub mod layers;
 mod output;
 mod owner;
+pub mod packs;
 pub mod plan;
 pub mod procfile;
 mod source_tree;

@@ -58,13 +58,7 @@ impl Output {
     /// A line that a tool wrote. Lines in the look of this module, as buildpack scripts write
     /// them, are left as they are.
     pub(crate) async fn tool(&mut self, line: &str) {
-        let line = line.trim_end();
-        // Progress bars write one line again and again; the last state is what counts.
-        let line = line.rsplit('\r').next().unwrap_or(line);
-        self.tail.push_back(line.to_owned());
-        if self.tail.len() > TAIL_LINES {
-            self.tail.pop_front();
-        }
+        let line = self.remember(line);
         if line.starts_with("-----> ") || line.starts_with(" !     ") {
             self.send(line.to_owned()).await;
         } else {
@@ -72,9 +66,27 @@ impl Output {
         }
     }
 
+    /// A line of a program that writes in Heroku's look itself.
+    pub(crate) async fn verbatim(&mut self, line: &str) {
+        let line = self.remember(line).to_owned();
+        self.send(line).await;
+    }
+
     /// The last lines of the tool that ran last.
     pub(crate) fn take_tail(&mut self) -> Vec<String> {
         std::mem::take(&mut self.tail).into()
+    }
+
+    /// What is left of a line on a screen; kept for an error to show.
+    fn remember<'a>(&mut self, line: &'a str) -> &'a str {
+        let line = line.trim_end();
+        // Progress bars write one line again and again; the last state is what counts.
+        let line = line.rsplit('\r').next().unwrap_or(line);
+        self.tail.push_back(line.to_owned());
+        if self.tail.len() > TAIL_LINES {
+            self.tail.pop_front();
+        }
+        line
     }
 
     async fn send(&mut self, line: String) {

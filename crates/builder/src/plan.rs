@@ -59,8 +59,24 @@ pub struct Step {
     pub mirror: Option<PathBuf>,
     /// Whether an earlier result of the same key may stand in. Not for commands of the app's own.
     pub is_reusable: bool,
+    /// Directories of the host that it sees besides. They do not count for its key: who shows
+    /// something that matters also says so in `env` or the command, or never reuses the result.
+    pub shown: Vec<Shown>,
+    /// Whether its lines are passed on as they are, not indented: they are in Heroku's look already.
+    pub is_verbatim: bool,
     /// What to say when it fails, one line after ` !     ` each.
     pub advice: Vec<String>,
+}
+
+/// A directory of the host that a step sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the build dyno.
+    pub target: PathBuf,
+    /// Whether the step may write to it.
+    pub is_writable: bool,
 }
 
 /// What a step does.
@@ -94,6 +110,8 @@ impl Step {
             caches: Vec::new(),
             mirror: None,
             is_reusable: true,
+            shown: Vec::new(),
+            is_verbatim: false,
             advice: Vec::new(),
         }
     }

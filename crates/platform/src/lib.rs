@@ -76,6 +76,7 @@ pub use crate::{
     error::{Error, Result},
     settings::Settings,
 };
+pub use builder::packs::Known as KnownBuildpack;
 
 /// The control plane. Cloning shares it.
 #[derive(Clone)]

@@ -67,7 +67,8 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
     let store = store.await.context("cannot open the database")?;
     let engine: Arc<dyn Engine> = open_engine(config).await?;
     let builder = Builder::new(Arc::clone(&engine), builder_config(config, &clock))
-        .with_host_vars(config.host_variables.clone());
+        .with_host_vars(config.host_variables.clone())
+        .with_own_buildpacks(data.join("buildpacks"));
     builder
         .sweep()
         .await

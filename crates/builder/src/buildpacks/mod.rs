@@ -73,6 +73,8 @@ pub(crate) struct Context<'a> {
     /// The host's own settings of where packages come from.
     pub(crate) host_vars: &'a BTreeMap<String, String>,
     pub(crate) now: Time,
+    /// Where the operator's own buildpacks are.
+    pub(crate) folder: Option<&'a std::path::Path>,
 }
 
 /// What a buildpack says before its steps run.
@@ -116,7 +118,11 @@ impl Buildpack {
             .or_else(|| {
                 let repository =
                     text.strip_prefix("https://github.com/heroku/heroku-buildpack-")?;
-                let short = repository.split(['#', '/']).next().unwrap_or(repository);
+                // Who names a version means the real one.
+                if repository.contains(['#', '/']) {
+                    return None;
+                }
+                let short = repository;
                 Some(format!(
                     "heroku/{}",
                     short.strip_suffix(".git").unwrap_or(short)
@@ -127,8 +133,11 @@ impl Buildpack {
         if name == "heroku/apt" {
             return Some(&debian::BUILDPACK);
         }
-        let mut known = ALL.into_iter().chain([&debian::BUILDPACK]);
-        known.find(|buildpack| buildpack.name == name)
+        Self::all().find(|buildpack| buildpack.name == name)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
+        ALL.into_iter().chain([&debian::BUILDPACK])
     }
 
     pub(crate) fn detect(tree: &SourceTree) -> Option<&'static Self> {
@@ -206,7 +215,7 @@ impl BuildPlan {
 }
 
 /// The environment of every command of a build. Tools keep their own files out of `/app`.
-fn base_env(stack: &str) -> BTreeMap<String, String> {
+pub(crate) fn base_env(stack: &str) -> BTreeMap<String, String> {
     let pairs = [
         ("LANG", "C.UTF-8"),
         ("PATH", STACK_PATH),
@@ -273,7 +282,7 @@ fn app_env(context: &Context<'_>, plan: &BuildPlan) -> BTreeMap<String, String> 
 }
 
 /// A program of a script file: `program -c SCRIPT arguments…`, for an interpreter of the stack.
-fn script(interpreter: &str, text: &str, arguments: &[&str]) -> Vec<String> {
+pub(crate) fn script(interpreter: &str, text: &str, arguments: &[&str]) -> Vec<String> {
     let mut command = vec![interpreter.to_owned(), "-c".to_owned(), text.to_owned()];
     // Bash takes the first argument after the script as its own name.
     if interpreter == "bash" {
@@ -284,7 +293,7 @@ fn script(interpreter: &str, text: &str, arguments: &[&str]) -> Vec<String> {
 }
 
 /// A short name for a text, for names of catalogues.
-fn hash(text: &str) -> String {
+pub(crate) fn hash(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     crate::archive::hex(&Sha256::digest(text)[..8])
 }
@@ -317,7 +326,7 @@ mod tests {
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-nodejs#v200",
-            Some("heroku/nodejs"),
+            None,
         );
         check_name(
             "https://github.com/heroku/heroku-buildpack-static.git",

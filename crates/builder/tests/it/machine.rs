@@ -47,7 +47,8 @@ impl Machine {
             clock: Clock::system(),
         };
         let builder = Builder::new(Arc::clone(&engine) as Arc<_>, config)
-            .with_host_vars(std::env::vars().collect());
+            .with_host_vars(std::env::vars().collect())
+            .with_own_buildpacks(own_buildpacks());
         Self {
             data,
             engine,
@@ -59,6 +60,16 @@ impl Machine {
     /// Builds a directory as it is, or with further files.
     pub(crate) async fn build(
         &self,
+        folder: &Path,
+        more: &[(&str, &str)],
+    ) -> (Result<BuiltSlug, BuildError>, String) {
+        self.build_by(&[], folder, more).await
+    }
+
+    /// Builds it with the buildpacks of these names, in this order.
+    pub(crate) async fn build_by(
+        &self,
+        buildpacks: &[&str],
         folder: &Path,
         more: &[(&str, &str)],
     ) -> (Result<BuiltSlug, BuildError>, String) {
@@ -80,7 +91,7 @@ impl Machine {
             app: self.app,
             stack: "landfall-13".parse().unwrap(),
             archive,
-            buildpacks: Vec::new(),
+            buildpacks: buildpacks.iter().map(ToString::to_string).collect(),
             config_vars: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
             commit: Some("0123abc".to_owned()),
         };
@@ -201,6 +212,11 @@ impl Drop for Machine {
             cleaned.unwrap().unwrap();
         }
     }
+}
+
+/// The repository's own buildpacks, as an operator's.
+fn own_buildpacks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/buildpacks")
 }
 
 fn cache() -> PathBuf {

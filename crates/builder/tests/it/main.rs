@@ -10,6 +10,7 @@ mod plans_jvm;
 mod played;
 mod real;
 mod real_apt;
+mod real_classic;
 mod real_java;
 mod static_server;
 mod workbench;

@@ -1,6 +1,7 @@
 //! End-to-end tests: each file tells one story with real clients.
 
 mod alone;
+mod buildpacks;
 mod builds;
 mod cli;
 mod deploy;
