@@ -6,6 +6,7 @@
 //! alone. Read [`Contestant`] first.
 
 mod limit;
+mod phases;
 mod piku;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub(super) use self::limit::bare_start;
-use self::piku::Piku;
+use self::{phases::Phases, piku::Piku};
 use super::samples::{Series, ratio, report};
 use crate::{
     out::{self, Stopwatch},
@@ -74,6 +75,11 @@ pub(super) fn run(profile: &str, arguments: &[String]) -> Result<()> {
     for (sample, measured) in &all {
         measured.tell(sample.folder);
     }
+    for (sample, measured) in all {
+        let [first, changed] = measured.phases;
+        first.tell(&format!("{} first", sample.folder));
+        changed.tell(&format!("{} changed", sample.folder));
+    }
     Ok(())
 }
 
@@ -82,6 +88,8 @@ struct Measured {
     ours: [Series; 2],
     limit: Series,
     piku: Option<[Series; 2]>,
+    /// Of our first pushes, and of those of changed code.
+    phases: [Phases; 2],
 }
 
 impl Measured {
@@ -129,7 +137,7 @@ fn measure(
     rounds: usize,
 ) -> Result<Measured> {
     let (mut ours, mut theirs) = (Times::default(), Times::default());
-    let mut limit = Vec::new();
+    let (mut limit, mut phases) = (Vec::new(), [Phases::default(), Phases::default()]);
     for round in 1..=rounds {
         out::step(format_args!("{} round {round} of {rounds}", sample.title));
         // A platform of its own: layers of an earlier round would make a first push a second.
@@ -137,6 +145,9 @@ fn measure(
         platform.ready.ensure_app(sample.app)?;
         let repository = Repository::make(sample, &place.join("repository"))?;
         ours.take(sample, &repository, &mut Ours(&platform, sample.app))?;
+        for number in 1..=1 + CHANGES {
+            phases[usize::from(number > 1)].add(&platform, sample.app, number)?;
+        }
         for _ in 0..CHANGES {
             limit.push(limit::push_and_restart(
                 &platform,
@@ -164,6 +175,7 @@ fn measure(
         ours: named("landfall", ours),
         limit: Series::new(format!("{} limit", sample.folder), limit),
         piku: program.map(|_| named("piku", theirs)),
+        phases,
     })
 }
 
