@@ -83,6 +83,8 @@ ids! {
     SlugId;
     /// A certificate of an app, and the domains it is shown for.
     SniEndpointId;
+    /// A webhook of a code host.
+    SourceHookId;
     /// An uploaded source archive.
     SourceId;
     /// What the operator says on the status page.

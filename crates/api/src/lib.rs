@@ -39,6 +39,8 @@ pub mod rfc3339;
 pub mod sleep;
 pub mod slugs;
 pub mod sni_endpoints;
+pub mod source_hooks;
+pub mod source_repositories;
 pub mod sources;
 pub mod stacks;
 pub mod status;

@@ -146,3 +146,13 @@ pub fn sleep(app: impl Display) -> String {
 pub fn sleep_action(app: impl Display, action: impl Display) -> String {
     format!("/apps/{app}/sleep/actions/{action}")
 }
+
+/// `/apps/{app}/source-repository`.
+pub fn source_repository(app: impl Display) -> String {
+    format!("/apps/{app}/source-repository")
+}
+
+/// `/apps/{app}/source-hooks`.
+pub fn source_hooks(app: impl Display) -> String {
+    format!("/apps/{app}/source-hooks")
+}

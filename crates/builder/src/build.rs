@@ -118,10 +118,10 @@ pub struct Swept {
 /// Builds sources; cheap to clone.
 #[derive(Clone)]
 pub struct Builder {
-    workshop: Workshop,
+    pub(crate) workshop: Workshop,
     pub(crate) config: BuilderConfig,
     host_vars: Arc<BTreeMap<String, String>>,
-    running: Arc<Mutex<BTreeSet<BuildId>>>,
+    pub(crate) running: Arc<Mutex<BTreeSet<BuildId>>>,
     images: Images,
     own_packs: Option<Arc<std::path::Path>>,
 }
@@ -510,13 +510,13 @@ fn remove_folder(path: &std::path::Path) -> std::io::Result<()> {
 }
 
 /// A build that is listed as running until this is dropped.
-struct Listed {
+pub(crate) struct Listed {
     running: Arc<Mutex<BTreeSet<BuildId>>>,
     build: BuildId,
 }
 
 impl Listed {
-    fn new(running: &Arc<Mutex<BTreeSet<BuildId>>>, build: BuildId) -> Self {
+    pub(crate) fn new(running: &Arc<Mutex<BTreeSet<BuildId>>>, build: BuildId) -> Self {
         running
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ mod buildpacks;
 mod env;
 mod error;
 mod execute;
+pub mod fetch;
 pub mod image;
 mod import;
 pub mod journal;

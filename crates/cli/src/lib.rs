@@ -5,6 +5,7 @@
 
 mod builds;
 mod config;
+mod deploy;
 mod edge;
 mod heroku;
 mod heroku_env;
@@ -18,6 +19,7 @@ mod status;
 
 pub use crate::{
     builds::{BuildArguments, BuildInfoArguments, BuildsArguments},
+    deploy::{DeployArguments, RepositoryArguments},
     edge::EdgeArguments,
     heroku::HerokuArguments,
     heroku_env::HerokuEnvArguments,
@@ -136,6 +138,22 @@ pub fn cancel_build(ready_file: &Path, arguments: &BuildArguments) -> Result<()>
 /// As [`list_builds`], and when the new build fails.
 pub fn rebuild(ready_file: &Path, arguments: &BuildArguments) -> Result<()> {
     builds::rebuild(ready_file, arguments)
+}
+
+/// `landfall deploy`: has the platform fetch a repository and build it.
+///
+/// # Errors
+/// As [`run_push`].
+pub fn run_deploy(ready_file: &Path, arguments: &DeployArguments) -> Result<()> {
+    deploy::deploy(ready_file, arguments)
+}
+
+/// `landfall repository`: shows and sets where an app's source is kept.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn run_repository(ready_file: &Path, arguments: &RepositoryArguments) -> Result<()> {
+    deploy::repository(ready_file, arguments)
 }
 
 /// `landfall sleep`: shows and sets when an app sleeps, or puts it to sleep.

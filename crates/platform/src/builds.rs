@@ -8,8 +8,7 @@ mod turns;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -37,6 +36,7 @@ use crate::{
     Caller, Platform,
     caller::system_change,
     error::{Error, Result},
+    fetches::{SourceOf, checksum_told},
     outputs::OutputWriter,
     reconcile::perform::chain,
     releases::has_release_phase,
@@ -57,10 +57,13 @@ const NO_WEB: [&str; 3] = [
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The URL of a source made with `POST /sources`.
+    /// The URL of a source made with `POST /sources`, of an archive elsewhere, or `git+` and that of
+    /// a repository, with `#` and a branch behind it or not.
     pub source_url: String,
     /// A commit or any other name for the source.
     pub version: Option<String>,
+    /// `SHA256:…` that the archive must have.
+    pub checksum: Option<String>,
     /// Buildpacks for this build only; empty means the app's own, or detection.
     pub buildpacks: Vec<String>,
     /// What it is asked for by.
@@ -120,17 +123,22 @@ struct Work {
     build: Build,
     caller: Caller,
     source: SourceOf,
+    /// What fetching told.
+    fetched_commit: OnceLock<String>,
     cancel: CancellationToken,
     turn: Turn,
     entered_at: Time,
     journal: Journal,
 }
 
-/// Where a build's source is.
-enum SourceOf {
-    Archive(PathBuf),
-    /// The layer of an earlier build's.
-    Layer(String),
+impl Work {
+    /// Which version of the source it is. Clients that know none may say so by an empty name.
+    fn commit(&self) -> Option<&String> {
+        let told = self.build.commit.as_ref();
+        self.fetched_commit
+            .get()
+            .or(told.filter(|version| !version.is_empty()))
+    }
 }
 
 impl Platform {
@@ -140,7 +148,8 @@ impl Platform {
     /// `NotFound` for the app or a source that was not uploaded.
     pub async fn create_build(&self, caller: &Caller, app: AppId, wish: Wish) -> Result<Build> {
         let app = self.store.app(app).await?;
-        let archive = self.source_archive(&wish.source_url).await?;
+        let checksum = checksum_told(wish.checksum)?;
+        let source = self.source_of(&app, &wish.source_url, checksum).await?;
         let buildpacks = if wish.buildpacks.is_empty() {
             let chosen = self.store.buildpacks(app.id).await?;
             chosen
@@ -168,8 +177,7 @@ impl Platform {
                 journal.spend(name, Duration::from_micros(phase.duration_us));
             }
         }
-        self.begin_build(caller, app, (new, SourceOf::Archive(archive), journal))
-            .await
+        self.begin_build(caller, app, (new, source, journal)).await
     }
 
     /// Builds the source of an earlier build again, on the same stack and with the same
@@ -233,6 +241,7 @@ impl Platform {
             build: build.clone(),
             caller: caller.clone(),
             source,
+            fetched_commit: OnceLock::new(),
             cancel,
             turn,
             entered_at: self.clock.now(),
@@ -307,6 +316,7 @@ impl Platform {
             pending
         };
         for build in interrupted {
+            self.remove_fetched(build.id).await;
             let message = "The server was restarted during this build. Push again.";
             let told = async {
                 let mut output = self.outputs.write(build.id.as_uuid()).await?;
@@ -343,6 +353,7 @@ impl Platform {
         )
         .await;
         let result = self.build_and_release(&work, &mut output).await;
+        self.remove_fetched(work.build.id).await;
         self.running_builds.end(work.build.id);
         self.keep_build_record(&work.build, &work.journal).await;
         let verdict = match &result {
@@ -399,23 +410,28 @@ impl Platform {
     /// Runs the builder while its lines go to the output.
     async fn make_slug(&self, work: &Work, output: &mut OutputWriter) -> Result<BuiltSlug> {
         let (sender, mut lines) = mpsc::channel::<String>(LINE_BUFFER);
-        let (archive, source_layer) = match &work.source {
-            SourceOf::Archive(path) => (path.clone(), None),
-            SourceOf::Layer(key) => (PathBuf::new(), Some(key.clone())),
-        };
-        let request = BuildRequest {
-            build: work.build.id,
-            app: work.app.id,
-            stack: work.build.stack.clone(),
-            archive,
-            buildpacks: work.build.buildpacks.clone(),
-            config_vars: self.store.config_vars(work.app.id).await?,
-            commit: work.build.commit.clone(),
-        };
-        let order = BuildOrder {
-            request,
-            source_layer,
-            journal: work.journal.clone(),
+        let config_vars = self.store.config_vars(work.app.id).await?;
+        let building = async {
+            let which = (&work.app, &work.build);
+            let brought = self.bring_source(which, &work.source, &sender).await?;
+            if let Some(commit) = brought.commit {
+                work.fetched_commit.get_or_init(|| commit);
+            }
+            let request = BuildRequest {
+                build: work.build.id,
+                app: work.app.id,
+                stack: work.build.stack.clone(),
+                archive: brought.archive,
+                buildpacks: work.build.buildpacks.clone(),
+                config_vars,
+                commit: work.commit().cloned(),
+            };
+            let order = BuildOrder {
+                request,
+                source_layer: brought.layer,
+                journal: work.journal.clone(),
+            };
+            Ok::<_, Error>(self.builder.carry_out(order, sender).await?)
         };
         // Owns the receiving end, so that a full disk does not leave the builder waiting for ever.
         let copying = async move {
@@ -424,9 +440,9 @@ impl Platform {
             }
             Ok::<(), Error>(())
         };
-        let (built, copied) = tokio::join!(self.builder.carry_out(order, sender), copying);
+        let (built, copied) = tokio::join!(building, copying);
         copied?;
-        Ok(built?)
+        built
     }
 
     /// Puts slug and release on record; from here on the reconciler brings the release live.
@@ -435,7 +451,7 @@ impl Platform {
         let slug = NewSlug {
             app: work.app.id,
             stack: work.build.stack.clone(),
-            commit: work.build.commit.clone(),
+            commit: work.commit().cloned(),
             language: built.language,
             layers: built.layers,
             process_types: built.process_types,
@@ -444,7 +460,7 @@ impl Platform {
             checksum: built.checksum,
         };
         let slug = self.store.create_slug(&change, &slug).await?;
-        let commit = work.build.commit.as_deref().unwrap_or("source");
+        let commit = work.commit().map_or("source", String::as_str);
         let new = NewRelease {
             app: work.app.id,
             account: work.caller.account,

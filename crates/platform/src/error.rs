@@ -68,6 +68,14 @@ pub enum Error {
 /// What platform functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl From<builder::fetch::address::AddressError> for Error {
+    fn from(error: builder::fetch::address::AddressError) -> Self {
+        Self::Invalid {
+            message: error.to_string(),
+        }
+    }
+}
+
 impl From<store::StoreError> for Error {
     fn from(error: store::StoreError) -> Self {
         match error {

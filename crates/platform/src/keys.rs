@@ -1,9 +1,11 @@
 //! Keys: which SSH public keys an account pushes with.
 
+mod deploy_key;
 mod public_key;
 
 use store::{Account, Key, NewKey};
 
+pub(crate) use self::deploy_key::DeployKey;
 use self::public_key::PublicKey;
 use crate::{
     Platform,

@@ -130,26 +130,27 @@ impl Platform {
         }
     }
 
-    /// The uploaded archive that a `source_blob.url` names.
+    /// The uploaded archive that a `source_blob.url` names; `None` for a URL that is not of ours.
     ///
     /// # Errors
-    /// `Invalid` for a URL that is not one of ours, `NotFound` when nothing was uploaded there.
-    pub async fn source_archive(&self, url: &str) -> Result<PathBuf> {
-        let invalid = || Error::Invalid {
-            message: "source_blob.url must be a get_url from POST /sources".to_owned(),
-        };
+    /// `NotFound` when nothing was uploaded there.
+    pub async fn source_archive(&self, url: &str) -> Result<Option<PathBuf>> {
         // Clients may reach us under another name than our own, so only the path counts.
-        let (_, rest) = url.split_once("://").ok_or_else(invalid)?;
-        let mut segments = rest.split('/').skip(1);
+        let path = url.split_once("://").map_or("", |(_, rest)| rest);
+        let mut segments = path.split('/').skip(1);
         let (Some("sources"), Some(id), Some(secret), None) = (
             segments.next(),
             segments.next(),
             segments.next(),
             segments.next(),
         ) else {
-            return Err(invalid());
+            return Ok(None);
         };
-        self.uploaded_source(id, secret).await.map(|(_, path)| path)
+        if id.parse::<SourceId>().is_err() {
+            return Ok(None);
+        }
+        let (_, archive) = self.uploaded_source(id, secret).await?;
+        Ok(Some(archive))
     }
 
     async fn check_source(&self, id: &str, secret: &str) -> Result<SourceId> {
@@ -171,7 +172,7 @@ impl Platform {
     }
 }
 
-fn random_secret() -> String {
+pub(crate) fn random_secret() -> String {
     use std::fmt::Write as _;
     let mut bytes = [0_u8; 24];
     rand::rng().fill_bytes(&mut bytes);

@@ -80,6 +80,10 @@ enum Command {
     Edge(Edge),
     /// Deploy a directory without git: landfall push -a APP
     Push(Push),
+    /// Deploy from a git repository elsewhere: landfall deploy -a APP URL --ref main
+    Deploy(Deploy),
+    /// Show or set where an app's source is kept: landfall repository -a APP URL --branch main
+    Repository(Repository),
     /// Show or set when an app sleeps, or put it to sleep: landfall sleep -a APP
     Sleep(Sleep),
     /// Wake an app: landfall wake -a APP
@@ -156,6 +160,22 @@ struct Push {
     choices: Choices,
     #[command(flatten)]
     arguments: cli::PushArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Deploy {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::DeployArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct Repository {
+    #[command(flatten)]
+    choices: Choices,
+    #[command(flatten)]
+    arguments: cli::RepositoryArguments,
 }
 
 #[derive(Debug, clap::Args)]
@@ -245,6 +265,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Push(Push { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_push(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Deploy(Deploy { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_deploy(&ready, &arguments).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Repository(Repository { choices, arguments }) => {
+            let ready = cli::Ready::path_in(&config(choices)?.data);
+            cli::run_repository(&ready, &arguments).map(|()| ExitCode::SUCCESS)
         }
         Command::Sleep(Sleep { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);

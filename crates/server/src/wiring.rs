@@ -97,7 +97,11 @@ pub(crate) async fn open(config: &Config, listen: SocketAddr) -> Result<Server> 
         Arc::new(move |sha256: &str| Arc::new(transport.with_key(sha256))),
     );
     let routes = git.routes().merge(api);
-    let ready = ready(config, &authority, &keys, listen.port());
+    let ready = cli::Ready {
+        ssh_addr: config.ssh.map(|address| address.to_string()),
+        ssh_host_key: config.ssh.map(|_| ssh.host_key()),
+        ..ready(config, &authority, &keys, listen.port())
+    };
     Ok(Server {
         platform,
         routes,

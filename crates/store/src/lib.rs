@@ -31,6 +31,8 @@ mod seal;
 mod sleep;
 mod slugs;
 mod sni_endpoints;
+mod source_hooks;
+mod source_repositories;
 mod sources;
 mod status_notes;
 mod words;
@@ -61,6 +63,8 @@ pub use crate::{
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{NewSlug, Slug, SlugContents},
     sni_endpoints::{CertificatePair, SniEndpoint},
+    source_hooks::SourceHook,
+    source_repositories::{NewSourceRepository, SourceRepository},
     sources::{NewSource, Source},
     status_notes::NewStatusNote,
     words::UnknownWord,

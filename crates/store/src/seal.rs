@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use api::ids::{AppId, BuildId, ReleaseId, SniEndpointId};
+use api::ids::{AppId, BuildId, ReleaseId, SniEndpointId, SourceHookId};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -27,6 +27,8 @@ pub(crate) enum Purpose<'a> {
     PrivateKey(SniEndpointId),
     AcmeAccount(&'a str),
     Edge,
+    DeployKey,
+    SourceHook(SourceHookId),
 }
 
 impl fmt::Display for Purpose<'_> {
@@ -38,6 +40,8 @@ impl fmt::Display for Purpose<'_> {
             Self::PrivateKey(endpoint) => write!(f, "private key of SNI endpoint {endpoint}"),
             Self::AcmeAccount(directory) => write!(f, "ACME account at {directory}"),
             Self::Edge => f.write_str("edge settings"),
+            Self::DeployKey => f.write_str("deploy key"),
+            Self::SourceHook(hook) => write!(f, "secret of source hook {hook}"),
         }
     }
 }

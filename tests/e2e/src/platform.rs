@@ -336,12 +336,11 @@ fn spawn(
             "127.0.0.1:0",
             "--https",
             "127.0.0.1:0",
-            "--ssh",
-            "127.0.0.1:0",
         ])
         .arg("--ready-file")
         .arg(ready_file)
         .env("LANDFALL_BOOT_TIMEOUT", BOOT_TIMEOUT_SECONDS)
+        .env("LANDFALL_SSH", "127.0.0.1:0")
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);

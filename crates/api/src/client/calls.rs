@@ -24,6 +24,8 @@ use crate::{
     paths,
     releases::{NewRelease, Release},
     sleep::{Sleep, SleepUpdate},
+    source_hooks::{NewSourceHook, SourceHook},
+    source_repositories::{NewSourceRepository, SourceRepository},
     sources::Source,
     status::Status,
     status_notes::{NewStatusNote, StatusNote},
@@ -104,6 +106,41 @@ impl Client {
             url: put_url.to_owned(),
         })?;
         self.send(request).await.map(drop)
+    }
+
+    /// Where an app's source is kept, if elsewhere.
+    pub async fn source_repository(&self, app: &str) -> Result<SourceRepository, ClientError> {
+        self.call(Method::GET, &paths::source_repository(app), NO_BODY)
+            .await
+    }
+
+    /// Gives an app a source repository.
+    pub async fn set_source_repository(
+        &self,
+        app: &str,
+        new: &NewSourceRepository,
+    ) -> Result<SourceRepository, ClientError> {
+        self.call(Method::PUT, &paths::source_repository(app), Some(new))
+            .await
+    }
+
+    /// Forgets an app's source repository.
+    pub async fn delete_source_repository(
+        &self,
+        app: &str,
+    ) -> Result<SourceRepository, ClientError> {
+        self.call(Method::DELETE, &paths::source_repository(app), NO_BODY)
+            .await
+    }
+
+    /// Makes a webhook; its secret is in no other answer.
+    pub async fn create_source_hook(
+        &self,
+        app: &str,
+        new: &NewSourceHook,
+    ) -> Result<SourceHook, ClientError> {
+        self.call(Method::POST, &paths::source_hooks(app), Some(new))
+            .await
     }
 
     /// Builds a source.

@@ -40,6 +40,7 @@ fn try_build(world: &World, app: &App, files: &[(&str, &str)]) -> platform::Resu
     world.wait(received).unwrap();
     let wish = Wish {
         source_url: url,
+        checksum: None,
         version: Some("1a2b3c4d5e".to_owned()),
         buildpacks: Vec::new(),
         cause: BuildCause::Push,

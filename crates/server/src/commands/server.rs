@@ -67,8 +67,13 @@ async fn serve(config: &Config, port: std::net::TcpListener, parent: Option<u32>
         .local_addr()
         .context("the listening socket has no address")?;
     let port = TcpListener::from_std(port)?;
-    let mut server = wiring::open(config, address).await?;
-    let ssh = listen_for_ssh(config, &mut server).await?;
+    let ssh = listen_for_ssh(config).await?;
+    // Dynos are let to the port that was found, if it was left open which.
+    let config = &Config {
+        ssh: ssh.as_ref().map(TcpListener::local_addr).transpose()?,
+        ..config.clone()
+    };
+    let server = wiring::open(config, address).await?;
     let end = CancellationToken::new();
     let listener = Listener::new(
         server.authority.clone(),
@@ -89,26 +94,24 @@ async fn serve(config: &Config, port: std::net::TcpListener, parent: Option<u32>
     ended
 }
 
-/// Listens for git over SSH where it is wanted, and tells so in the ready file.
-async fn listen_for_ssh(config: &Config, server: &mut Server) -> Result<Option<TcpListener>> {
+/// Listens for git over SSH, where it is wanted.
+async fn listen_for_ssh(config: &Config) -> Result<Option<TcpListener>> {
     let Some(address) = config.ssh else {
         return Ok(None);
     };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} for git over SSH"))?;
-    let address = listener
-        .local_addr()
-        .context("the SSH socket has no address")?;
-    server.ready.ssh_addr = Some(address.to_string());
-    server.ready.ssh_host_key = Some(server.ssh.host_key());
-    tracing::info!(%address, host_key = server.ssh.host_key(), "git over SSH");
     Ok(Some(listener))
 }
 
 async fn serve_ssh(server: &Server, listener: Option<TcpListener>) {
     match listener {
-        Some(listener) => server.git.serve_ssh(listener, server.ssh.clone()).await,
+        Some(listener) => {
+            let host_key = server.ssh.host_key();
+            tracing::info!(address = server.ready.ssh_addr, host_key, "git over SSH");
+            server.git.serve_ssh(listener, server.ssh.clone()).await;
+        }
         None => std::future::pending().await,
     }
 }

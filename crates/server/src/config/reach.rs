@@ -64,11 +64,14 @@ impl ReachChoices {
 }
 
 impl Config {
-    /// The ports of the router that the public reaches, and so dynos: apps call each other by
-    /// their URLs.
+    /// The ports of the router and of git over SSH that the public reaches, and so dynos: apps
+    /// call each other by their URLs, and may be built from each other's repositories.
     pub fn public_ports(&self) -> Vec<u16> {
-        let public = [self.http, self.https];
-        let public = public.iter().filter(|address| !address.ip().is_loopback());
+        let public = [Some(self.http), Some(self.https), self.ssh];
+        let public = public
+            .iter()
+            .flatten()
+            .filter(|address| !address.ip().is_loopback());
         public.map(std::net::SocketAddr::port).collect()
     }
 }
@@ -104,8 +107,9 @@ mod tests {
         let public = Choices {
             http: "0.0.0.0:80".parse().ok(),
             https: "203.0.113.7:443".parse().ok(),
+            ssh: "[::]:22".parse().ok(),
             ..Choices::default()
         };
-        assert_eq!(config(public).public_ports(), [80, 443]);
+        assert_eq!(config(public).public_ports(), [80, 443, 22]);
     }
 }

@@ -52,6 +52,7 @@ async fn create(
     let wish = Wish {
         source_url: new.source_blob.url,
         version: new.source_blob.version,
+        checksum: new.source_blob.checksum,
         buildpacks: new
             .buildpacks
             .unwrap_or_default()

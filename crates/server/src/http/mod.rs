@@ -38,6 +38,8 @@ mod sign_in;
 mod sleep;
 mod slugs;
 mod sni_endpoints;
+mod source_hooks;
+mod source_repositories;
 mod sources;
 mod stacks;
 mod status;
@@ -65,6 +67,10 @@ const REQUESTS_PER_HOUR: u32 = 36_000;
 const SIGN_INS_PER_HOUR: u32 = 30;
 /// The same per address they come from: many people may sit behind one.
 const SIGN_INS_PER_ORIGIN: u32 = 300;
+/// Deliveries of one hook an hour, those of other branches and events included.
+const DELIVERIES_PER_HOUR: u32 = 300;
+/// The same of one address, which may send for many repositories.
+const DELIVERIES_PER_ORIGIN: u32 = 3000;
 /// Passwords checked at once: each takes a processor for a good part of a second.
 const PASSWORDS_AT_ONCE: usize = 2;
 
@@ -77,6 +83,10 @@ pub struct HttpState {
     sign_ins: Arc<RateLimits>,
     /// The same, by where they come from.
     sign_in_origins: Arc<RateLimits>,
+    /// What code hosts deliver, by hook.
+    hooks: Arc<RateLimits>,
+    /// The same, by where it comes from, signed or not.
+    hook_origins: Arc<RateLimits>,
     checking_passwords: Arc<Semaphore>,
     browser_sign_ins: SignIns,
 }
@@ -89,6 +99,8 @@ impl HttpState {
             requests: Arc::new(RateLimits::new(REQUESTS_PER_HOUR, 3600)),
             sign_ins: Arc::new(RateLimits::new(SIGN_INS_PER_HOUR, 3600)),
             sign_in_origins: Arc::new(RateLimits::new(SIGN_INS_PER_ORIGIN, 3600)),
+            hooks: Arc::new(RateLimits::new(DELIVERIES_PER_HOUR, 3600)),
+            hook_origins: Arc::new(RateLimits::new(DELIVERIES_PER_ORIGIN, 3600)),
             checking_passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
             browser_sign_ins: SignIns::default(),
         }
@@ -132,6 +144,8 @@ pub fn table() -> Vec<Route> {
         sleep::routes(),
         slugs::routes(),
         sni_endpoints::routes(),
+        source_hooks::routes(),
+        source_repositories::routes(),
         sources::routes(),
         stacks::routes(),
         status::routes(),
@@ -204,6 +218,7 @@ mod tests {
         GET /streams/{id}/{secret}
         POST /auth
         POST /auth/browser/{id}
+        POST /hooks/{name}/{hook}
         PUT /slugs/{slug}/{secret}
         PUT /sources/{source}/{secret}
         ");

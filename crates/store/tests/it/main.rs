@@ -44,4 +44,5 @@ mod releases;
 mod secrets;
 mod sleep;
 mod slugs;
+mod source_hooks;
 mod status_notes;

@@ -14,5 +14,6 @@ mod releases;
 mod schema;
 mod slugs;
 mod sni_endpoints;
+mod source_hooks;
 mod sources;
 mod status_notes;

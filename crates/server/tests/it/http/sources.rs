@@ -30,18 +30,26 @@ async fn an_archive_is_uploaded_and_read_back_by_its_secret() {
 }
 
 #[tokio::test]
-async fn only_our_own_sources_are_built() {
+async fn only_what_can_be_fetched_is_built() {
     let harness = Harness::start().await;
     harness.app("example").await;
+    let unknown = format!("http://localhost:5000/sources/{}/2", uuid::Uuid::nil());
     for url in [
-        "https://elsewhere.example/a.tgz",
-        "http://localhost:5000/sources/1/2",
+        unknown.as_str(),
         "x",
+        "file:///etc/passwd",
+        "ftp://elsewhere.example/a.tgz",
+        "https://me:secret@elsewhere.example/a.tgz",
+        "git+https://elsewhere.example/a.git#--upload-pack=id",
     ] {
         let body = json!({ "source_blob": { "url": url } });
         let answer = harness.post("/apps/example/builds", body).await;
         assert!(answer.status.is_client_error(), "{url}: {answer:?}");
     }
+    let body =
+        json!({ "source_blob": { "url": "https://elsewhere.example/a", "checksum": "md5:0" } });
+    let refused = harness.post("/apps/example/builds", body).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(harness.get("/apps/example/builds").await.json(), json!([]));
 }
 
