@@ -38,7 +38,7 @@ const TRUST_FILES: [&str; 9] = [
 const TRUST_DIRECTORY: &str = "SSL_CERT_DIR";
 /// Where package managers find packages: each row is one setting and its names, in any case, since
 /// npm reads them so. The addresses may hold passwords, so that only builds are told.
-const MIRRORS: [&[&str]; 10] = [
+const MIRRORS: [&[&str]; 11] = [
     &["GOPROXY"],
     &["GOSUMDB"],
     &["GOPRIVATE"],
@@ -46,6 +46,7 @@ const MIRRORS: [&[&str]; 10] = [
     &["NPM_CONFIG_REGISTRY"],
     &["PIP_INDEX_URL"],
     &["PIP_TRUSTED_HOST"],
+    &["RUSTUP_DIST_SERVER"],
     &["UV_DEFAULT_INDEX", "UV_INDEX_URL"],
     &["UV_PYTHON_INSTALL_MIRROR"],
     &["YARN_NPM_REGISTRY_SERVER"],

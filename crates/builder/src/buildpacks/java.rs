@@ -19,7 +19,7 @@ pub(super) use self::{
 };
 use crate::{
     buildpacks::{
-        Buildpack, Context, Extended, Line, base_env, debian, lines, script, sources::APT,
+        Buildpack, Context, Extended, Line, base_env, lines, run_all, script, sources::APT,
     },
     error::BuildError,
     execute::Execution,
@@ -98,20 +98,6 @@ async fn plan(
     plan.keep(build.clone());
     run_all(execution, plan).await?;
     Ok(extended(execution, &build, framework))
-}
-
-/// Runs the steps that are left, before the plan is done.
-pub(super) async fn run_all(
-    execution: &mut Execution,
-    plan: &mut BuildPlan,
-) -> Result<(), BuildError> {
-    debian::put_below(plan, 0);
-    for step in &plan.steps {
-        if !execution.is_done(step) {
-            execution.run(step).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The web command for what a build step left, and a word when there is none.

@@ -4,11 +4,15 @@
 //! process types they offer. They never touch the source but through [`SourceTree`]. Read
 //! [`Buildpack`] first, then `python`.
 
+mod bun;
 mod debian;
+mod deno;
 mod go;
 mod java;
 mod nodejs;
+mod npm_runtime;
 mod python;
+mod rust;
 mod sources;
 mod static_site;
 mod tool_versions;
@@ -57,12 +61,15 @@ pub(crate) struct Buildpack {
 /// A buildpack at work on its part of the plan.
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
-/// In the order in which they are asked, which is Heroku's.
-static ALL: [&Buildpack; 5] = [
+/// In the order in which they are asked: Heroku's, and before Node.js what may have its files too.
+static ALL: [&Buildpack; 8] = [
+    &deno::BUILDPACK,
+    &bun::BUILDPACK,
     &nodejs::BUILDPACK,
     &python::BUILDPACK,
     &java::BUILDPACK,
     &go::BUILDPACK,
+    &rust::BUILDPACK,
     &static_site::BUILDPACK,
 ];
 
@@ -212,6 +219,29 @@ impl BuildPlan {
     fn set_env(&mut self, name: &str, value: &str) {
         self.env.insert(name.to_owned(), value.to_owned());
     }
+}
+
+/// Runs the steps that are in the plan so far: for languages whose build decides what comes next.
+async fn run_all(execution: &mut Execution, plan: &mut BuildPlan) -> Result<(), BuildError> {
+    debian::put_below(plan, 0);
+    for step in &plan.steps {
+        if !execution.is_done(step) {
+            execution.run(step).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a lock file of Node.js's package managers is there.
+fn has_node_lock(tree: &SourceTree) -> bool {
+    [
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+    ]
+    .iter()
+    .any(|file| tree.has_file(file))
 }
 
 /// The environment of every command of a build. Tools keep their own files out of `/app`.
@@ -365,6 +395,13 @@ mod tests {
         check_detection(&["package.json", "go.mod"], Some("heroku/nodejs"));
         check_detection(&["pom.xml", "index.html"], Some("heroku/java"));
         check_detection(&["mvnw"], Some("heroku/java"));
+        check_detection(&["package.json", "bun.lock"], Some("landfall/bun"));
+        check_detection(&["package.json", "deno.json"], Some("landfall/deno"));
+        check_detection(
+            &["package.json", "deno.json", "yarn.lock"],
+            Some("heroku/nodejs"),
+        );
+        check_detection(&["Cargo.toml", "index.html"], Some("landfall/rust"));
         check_detection(&["sub/requirements.txt"], None);
         check_detection(&["README.md"], None);
         check_detection(&[], None);

@@ -15,7 +15,11 @@ use self::{
     framework::{Serving, Web},
     package::{Installer, Package},
     registry::Registries,
-    tools::{Catalogue, Tools},
+    tools::Tools,
+};
+pub(super) use self::{
+    registry::find as registries,
+    tools::{Catalogue, Published},
 };
 use api::names::ProcessType;
 
@@ -32,8 +36,8 @@ use crate::{
 
 const HOME: &str = "/app/.heroku/node";
 
-const CATALOGUE: &str = include_str!("scripts/node_catalogue.py");
-const INSTALL_TOOLS: &str = include_str!("scripts/node_install.py");
+pub(super) const CATALOGUE: &str = include_str!("scripts/node_catalogue.py");
+pub(super) const INSTALL_TOOLS: &str = include_str!("scripts/node_install.py");
 const INSTALL_MODULES: &str = include_str!("scripts/node_modules.sh");
 const PROFILE: &str = include_str!("scripts/node_profile.sh");
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use engine::DynoSpec;
 
 use crate::{
-    plans_jvm,
+    plans_languages,
     workbench::{PlayedEngine, Workbench, leave},
 };
 
@@ -32,7 +32,7 @@ pub(crate) async fn steps_on(
             "npm-registry" => leave(spec, "catalogue.json", r#""http://registry.test/""#),
             "node-versions" => leave(spec, "catalogue.json", &nodes()),
             step => {
-                if let Some((path, content)) = plans_jvm::left_by(step) {
+                if let Some((path, content)) = plans_languages::left_by(step) {
                     leave(spec, path, content);
                 }
             }

@@ -26,13 +26,13 @@ const ASK: &str = include_str!("../scripts/npm_registry.py");
 
 /// Where to fetch from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Registries {
+pub(in crate::buildpacks) struct Registries {
     /// Addresses, without a slash at the end, to look for Node.js and package managers at, first
     /// one first.
-    pub(super) of_tools: Vec<String>,
+    pub(in crate::buildpacks) of_tools: Vec<String>,
     /// What package managers are told, so that the host's setting counts where the app has none,
     /// and nowhere else.
-    pub(super) of_modules: Option<String>,
+    pub(in crate::buildpacks) of_modules: Option<String>,
 }
 
 /// What is known without asking npm.
@@ -47,7 +47,7 @@ enum Known {
 }
 
 /// The registries of one app.
-pub(super) async fn find(
+pub(in crate::buildpacks) async fn find(
     context: &Context<'_>,
     execution: &mut Execution,
 ) -> Result<Registries, BuildError> {

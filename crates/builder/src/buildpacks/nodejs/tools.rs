@@ -26,17 +26,17 @@ const DEFAULT_BERRY: &str = "4.x";
 const BERRY_PACKAGE: &str = "@yarnpkg/cli-dist";
 
 /// Package → its versions. See `scripts/node_catalogue.py`.
-pub(super) type Catalogue = BTreeMap<String, Vec<Published>>;
+pub(in crate::buildpacks) type Catalogue = BTreeMap<String, Vec<Published>>;
 
 /// One version of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Published {
-    pub(super) version: String,
+pub(in crate::buildpacks) struct Published {
+    pub(in crate::buildpacks) version: String,
     /// The range of Node.js that it says it needs.
-    pub(super) engines: Option<String>,
-    pub(super) url: String,
+    pub(in crate::buildpacks) engines: Option<String>,
+    pub(in crate::buildpacks) url: String,
     /// `sha512-…`.
-    pub(super) integrity: String,
+    pub(in crate::buildpacks) integrity: String,
 }
 
 /// What is installed at `/app/.heroku/node`.
