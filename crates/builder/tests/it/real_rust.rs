@@ -1,4 +1,4 @@
-//! The Rust sample, built by a real toolchain with crates of the registry.
+//! The Rust sample, built by a real toolchain.
 
 use crate::machine::{Machine, sample};
 
@@ -10,7 +10,6 @@ async fn cargo_builds_and_downloads_nothing_twice() {
         output.contains("Using Rust 1.85.1 for 1.85 in rust-toolchain.toml"),
         "{output}"
     );
-    assert!(output.contains("Compiling httparse"), "{output}");
     machine.serves(&slug).await;
     let changed = [
         ("notes.txt", "second"),
@@ -22,6 +21,5 @@ async fn cargo_builds_and_downloads_nothing_twice() {
         "{output}"
     );
     assert!(output.contains("Compiling rust-hello"), "{output}");
-    assert!(!output.contains("Compiling httparse"), "{output}");
     machine.serves(&again).await;
 }

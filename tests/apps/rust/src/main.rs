@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -23,26 +23,20 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn serve(mut connection: TcpStream) -> io::Result<()> {
-    let mut head = Vec::new();
-    let mut piece = [0; 1024];
-    let path = loop {
-        let length = connection.read(&mut piece)?;
-        if length == 0 {
-            return Ok(());
+fn serve(connection: TcpStream) -> io::Result<()> {
+    let mut lines = BufReader::new(connection.try_clone()?).lines();
+    let request = lines.next().unwrap_or(Ok(String::new()))?;
+    let path = request.split(' ').nth(1).unwrap_or("/");
+    // The rest of the head, up to the empty line.
+    for line in lines {
+        if line?.is_empty() {
+            break;
         }
-        head.extend_from_slice(&piece[..length]);
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        if request.parse(&head).map_err(io::Error::other)?.is_complete() {
-            break request.path.unwrap_or("/").to_owned();
-        }
-    };
-    let visit = VISITS.fetch_add(1, Ordering::Relaxed) + 1;
-    let body = format!("Hello from Rust, visit {visit} of {path}\n");
+    }
+    let body = greeting::words(path, VISITS.fetch_add(1, Ordering::Relaxed) + 1);
+    let length = body.len();
     write!(
-        connection,
-        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
+        &connection,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
 }
