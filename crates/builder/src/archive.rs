@@ -114,11 +114,15 @@ pub fn unpack(
 }
 
 /// Reads the archive once without heeding its extension headers, which the library otherwise holds
-/// in memory whole, whatever size they claim.
+/// in memory whole, whatever size they claim. Other entries may not claim too much either.
 fn refuse_large_headers(reader: Box<dyn Read>) -> Result<(), ArchiveError> {
     let mut tar = tar::Archive::new(reader.take(MAX_ARCHIVE_BYTES));
     for entry in tar.entries()?.raw(true) {
         let entry = entry?;
+        // Said before anything is written, and before the rest is read to skip it.
+        if entry.header().entry_size()? > MAX_TOTAL_BYTES {
+            return Err(ArchiveError::TooLarge);
+        }
         let is_extension = matches!(
             entry.header().entry_type(),
             EntryType::XGlobalHeader

@@ -1,6 +1,7 @@
 //! Whole builds: on an engine played by the test, and on the real one.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod hostile;
 mod images;
 mod imports;
 mod journal;

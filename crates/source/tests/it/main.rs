@@ -3,6 +3,7 @@
 
 mod fetches;
 mod hook;
+mod hostile;
 mod platform;
 mod pushes;
 mod refusals;
