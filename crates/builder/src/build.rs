@@ -24,7 +24,7 @@ use crate::{
     archive::{self, ArchiveError, Ownership, hex},
     buildpacks,
     error::BuildError,
-    execute::{Execution, Workshop, blocking, discard},
+    execute::{Execution, STEP_DISK_BYTES, Workshop, blocking, discard},
     image::{Images, ImagesConfig},
     journal::{Journal, Timing},
     layers::{Layer, LayerStore},
@@ -136,6 +136,7 @@ impl Builder {
             runtimes: config.cache.join("runtimes"),
             owner: config.layer_owner,
             memory_bytes: BUILD_MEMORY_BYTES,
+            disk_bytes: STEP_DISK_BYTES,
             clock: config.clock.clone(),
         };
         let images = Images::new(ImagesConfig {
@@ -173,6 +174,13 @@ impl Builder {
     #[must_use]
     pub fn with_memory(mut self, memory_bytes: u64) -> Self {
         self.workshop.memory_bytes = memory_bytes;
+        self
+    }
+
+    /// The same builder with another limit of what a step may write, in bytes.
+    #[must_use]
+    pub fn with_disk(mut self, disk_bytes: u64) -> Self {
+        self.workshop.disk_bytes = disk_bytes;
         self
     }
 

@@ -55,6 +55,12 @@ pub enum BuildError {
         /// The last lines it wrote.
         last_lines: Vec<String>,
     },
+    /// A step wrote more than it may.
+    #[error("The build wrote more than {megabytes} MB and was stopped.")]
+    OverDisk {
+        /// How much it may.
+        megabytes: u64,
+    },
     /// A build was to be done again, and its source is gone.
     #[error("The source of that build is no longer kept.")]
     SourceGone,
@@ -142,6 +148,10 @@ impl BuildError {
                 vec![source.to_string()]
             }
             Self::Engine(error) => vec![error.to_string()],
+            Self::OverDisk { .. } => vec![
+                "hint: what a step leaves below /app and in /tmp counts, and each file for 4 KiB more."
+                    .to_owned(),
+            ],
             Self::SourceGone => vec!["hint: push it again.".to_owned()],
             Self::Buildpack { status, .. } => vec![format!("exit status {status}; see the output above.")],
             Self::Archive(_) | Self::TimedOut { .. } => Vec::new(),

@@ -35,6 +35,9 @@ use crate::{
 
 /// Processes and threads that a build step may have at once.
 const STEP_PIDS: u32 = 4096;
+/// Bytes that a build step may write, a little more than a layer may hold; each file counts 4 KiB
+/// beside its content, so that files are limited, too.
+pub(crate) const STEP_DISK_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 /// A build's share of processor time; one standard dyno has 100.
 const STEP_CPU_WEIGHT: u16 = 20;
 /// How long a list of versions is taken as true.
@@ -55,6 +58,7 @@ pub(crate) struct Workshop {
     pub(crate) runtimes: PathBuf,
     pub(crate) owner: u32,
     pub(crate) memory_bytes: u64,
+    pub(crate) disk_bytes: u64,
     pub(crate) clock: Clock,
 }
 
@@ -310,6 +314,7 @@ impl Execution {
                 memory_bytes: self.workshop.memory_bytes,
                 cpu_weight: STEP_CPU_WEIGHT,
                 pids: STEP_PIDS,
+                disk_bytes: Some(self.workshop.disk_bytes),
                 ..Limits::default()
             },
             stdio: Stdio::Logged,
@@ -324,13 +329,31 @@ impl Execution {
         if exit.is_success() {
             return Ok(());
         }
-        Err(BuildError::Step {
+        Err(self.failure(step, &exit, last_lines).await)
+    }
+
+    /// Why a step's command ended badly, as far as that can be told.
+    async fn failure(
+        &mut self,
+        step: &Step,
+        exit: &DynoExit,
+        last_lines: Vec<String>,
+    ) -> BuildError {
+        if exit.is_over_disk {
+            return BuildError::OverDisk {
+                megabytes: self.workshop.disk_bytes >> 20,
+            };
+        }
+        if ran_out_of_processes(&last_lines) {
+            self.output.notice(&no_processes()).await;
+        }
+        BuildError::Step {
             step: step.name.clone(),
             status: exit.status(),
             is_out_of_memory: exit.is_out_of_memory,
             advice: step.advice.clone(),
             last_lines,
-        })
+        }
     }
 
     fn dyno_name(&self) -> DynoName {
@@ -399,6 +422,22 @@ impl Execution {
         }));
         Ok(binds)
     }
+}
+
+/// Whether the last lines of a tool say that it could make no more processes or threads.
+fn ran_out_of_processes(last_lines: &[String]) -> bool {
+    const SIGNS: [&str; 4] = [
+        "Resource temporarily unavailable",
+        "can't start new thread",
+        "unable to create native thread",
+        "pthread_create failed",
+    ];
+    let says_so = |line: &String| SIGNS.iter().any(|sign| line.contains(sign));
+    last_lines.iter().any(says_so)
+}
+
+fn no_processes() -> String {
+    format!("A build may have {STEP_PIDS} processes and threads at once; it asked for more.")
 }
 
 /// Something to look up outside; all builds of the machine share the answer.
@@ -504,4 +543,31 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension(BuildId::new().to_string());
     fs::write(&beside, bytes)?;
     fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_say_when_there_are_no_more_processes() {
+        let check = |line: &str, expected| {
+            assert_eq!(
+                ran_out_of_processes(&[String::new(), line.to_owned()]),
+                expected,
+                "{line}"
+            );
+        };
+        check("bash: fork: retry: Resource temporarily unavailable", true);
+        check(
+            "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+            true,
+        );
+        check("RuntimeError: can't start new thread", true);
+        check(
+            "java.lang.OutOfMemoryError: unable to create native thread",
+            true,
+        );
+        check("error: could not compile", false);
+    }
 }

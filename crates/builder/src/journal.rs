@@ -266,31 +266,36 @@ fn differences(
     }
 }
 
-/// `Using Python 3.13.5 specified in .python-version` tells one, `Using cached uv 0.8` none.
+/// `Using Python 3.13.5 specified in .python-version` tells one, and so does `No Go version was
+/// specified. Using the newest: Go 1.25`; `Using cached uv 0.8` tells none.
 fn chosen_version(line: &str) -> Option<ChosenVersion> {
-    let rest = line.trim().strip_prefix("Using ")?;
+    let (before, rest) = line.trim().split_once("Using ")?;
     let starts_number = |word: &str| {
         let number = word.strip_prefix('v').unwrap_or(word);
         number.starts_with(|first: char| first.is_ascii_digit())
     };
-    let at = rest
-        .split(' ')
-        .scan(0, |at, word| {
-            let start = *at;
-            *at += word.len() + 1;
-            Some((start, word))
-        })
-        .find(|(_, word)| starts_number(word));
-    let (start, word) = at?;
-    let name = rest.get(..start)?.trim();
+    let words: Vec<&str> = rest.split(' ').collect();
+    let at = words.iter().position(|word| starts_number(word))?;
+    let (name, reason) = (words.get(..at)?.join(" "), words.get(at + 1..)?.join(" "));
+    let unspecified = before
+        .strip_prefix("No ")
+        .and_then(|text| text.split_once(" version "));
+    let (name, reason) = match unspecified {
+        Some((name, _)) => (
+            name.to_owned(),
+            before.trim_end_matches([' ', '.']).to_owned(),
+        ),
+        None if before.is_empty() => (name, reason),
+        None => return None,
+    };
     if name.is_empty() || name.starts_with("cached") {
         return None;
     }
-    let reason = rest.get(start + word.len()..)?.trim();
+    let version = words.get(at)?.trim_end_matches([',', ';', ':']).to_owned();
     Some(ChosenVersion {
-        name: name.to_owned(),
-        version: word.trim_end_matches([',', ';', ':']).to_owned(),
-        reason: reason.to_owned(),
+        name,
+        version,
+        reason,
     })
 }
 
@@ -401,6 +406,11 @@ mod tests {
             "Using Go v1.24, the newest",
             Some(("Go", "v1.24", "the newest")),
         );
+        check_version(
+            "No Java version was specified. Using the default: 21.0.8",
+            Some(("Java", "21.0.8", "No Java version was specified")),
+        );
+        check_version("-----> Using Python 3.13", None);
         check_version("Using cached uv 0.8.0", None);
         check_version("Using buildpack: heroku/python", None);
         check_version("Installing Python 3.13", None);

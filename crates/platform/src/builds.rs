@@ -108,6 +108,11 @@ impl Builds {
         }
     }
 
+    /// Whether any build waits or runs.
+    pub(crate) fn is_building(&self) -> bool {
+        !self.cancels().is_empty()
+    }
+
     fn is_running(&self, build: BuildId) -> bool {
         self.cancels().contains_key(&build)
     }

@@ -57,6 +57,12 @@ impl Machine {
         }
     }
 
+    /// The same machine, whose build steps may write so many bytes.
+    pub(crate) fn with_disk(mut self, disk_bytes: u64) -> Self {
+        self.builder = self.builder.clone().with_disk(disk_bytes);
+        self
+    }
+
     /// Builds a directory as it is, or with further files.
     pub(crate) async fn build(
         &self,

@@ -15,5 +15,6 @@ mod real_classic;
 mod real_deno_bun;
 mod real_java;
 mod real_rust;
+mod real_limits;
 mod static_server;
 mod workbench;

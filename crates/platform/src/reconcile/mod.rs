@@ -5,7 +5,7 @@
 //! clears away deleted apps, [`orphans`] what no row explains, [`hosts`] keeps the host as dynos
 //! need it, [`access`] takes in access lines, [`usage`] looks at what dynos use, [`sleep`] freezes
 //! and wakes, [`certificates`] has certificates made and renewed, [`disk`] gives back what of
-//! the disk nobody needs.
+//! the disk nobody needs, [`pressure`] pauses builds.
 
 mod access;
 pub(crate) mod apps;
@@ -18,6 +18,7 @@ mod one_offs;
 mod orphans;
 pub(crate) mod pages;
 pub(crate) mod perform;
+mod pressure;
 pub(crate) mod routes;
 pub(crate) mod sleep;
 pub(crate) mod usage;
@@ -50,6 +51,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     tokio::spawn(hosts::mend(platform.clone()));
     tokio::spawn(certificates::keep(platform.clone()));
     tokio::spawn(disk::keep_room(platform.clone()));
+    tokio::spawn(pressure::watch(platform.clone()));
     let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
     while let Some(app) = due.recv().await {
         let Ok(permit) = Arc::clone(&passes).acquire_owned().await else {
