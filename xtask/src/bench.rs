@@ -36,6 +36,11 @@ enum Run {
 
 const BENCHES: &[Bench] = &[
     Bench {
+        name: "build-neighbour",
+        about: "how much a build at its limits raises a live app's p99 [--seconds N] [--rounds N]",
+        run: Run::Told(noise::build::run),
+    },
+    Bench {
         name: "density",
         about: "what idle dynos weigh, 500 of them, and how long they take to start",
         run: Run::Prepared(density::run),
@@ -78,7 +83,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let Some(name) = arguments.first() else {
         for bench in BENCHES {
             out::say(format_args!(
-                "cargo xtask bench {:<12} {}",
+                "cargo xtask bench {:<15} {}",
                 bench.name, bench.about
             ));
         }

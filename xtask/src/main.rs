@@ -13,6 +13,7 @@ mod out;
 mod platform;
 mod process;
 mod push;
+mod pushes;
 mod shim;
 mod stack;
 mod test;
@@ -69,6 +70,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--kills N] [--seed S]",
         about: "1,000 kill -9 of server, router, shims and apps under deploys, scalings, requests",
         run: torture::run,
+    },
+    Command {
+        name: "pushes",
+        arguments: "",
+        about: "two hundred pushes to fifty apps at once",
+        run: pushes::run,
     },
     Command {
         name: "bench",

@@ -89,18 +89,7 @@ impl Repository {
     pub(crate) fn push_to(&self, url: &str, ready: Option<&Ready>, show: bool) -> Result<f64> {
         let mut git = self.push_command(url);
         if let Some(ready) = ready {
-            // The token goes through the environment: arguments can be read by anyone.
-            git.env("GIT_SSL_CAINFO", &ready.ca_pem_path)
-                .env("GIT_TERMINAL_PROMPT", "0")
-                .env("GIT_CONFIG_COUNT", "1")
-                .env("GIT_CONFIG_KEY_0", "credential.helper")
-                .env(
-                    "GIT_CONFIG_VALUE_0",
-                    "!f() { echo username=x; echo password=$PUSH_TOKEN; }; f",
-                )
-                .env("PUSH_TOKEN", &ready.admin_token)
-                .env("no_proxy", "localhost,127.0.0.1")
-                .env("NO_PROXY", "localhost,127.0.0.1");
+            Self::sign_in(&mut git, ready);
         }
         let watch = Stopwatch::start();
         if show {
@@ -112,6 +101,22 @@ impl Repository {
             process::output(&mut git)?;
         }
         Ok(watch.seconds())
+    }
+
+    /// Has git show the platform its token.
+    pub(crate) fn sign_in(git: &mut Command, ready: &Ready) {
+        // The token goes through the environment: arguments can be read by anyone.
+        git.env("GIT_SSL_CAINFO", &ready.ca_pem_path)
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "credential.helper")
+            .env(
+                "GIT_CONFIG_VALUE_0",
+                "!f() { echo username=x; echo password=$PUSH_TOKEN; }; f",
+            )
+            .env("PUSH_TOKEN", &ready.admin_token)
+            .env("no_proxy", "localhost,127.0.0.1")
+            .env("NO_PROXY", "localhost,127.0.0.1");
     }
 
     /// The push of `main` to a remote, not yet run.

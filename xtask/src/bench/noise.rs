@@ -7,6 +7,7 @@
 //! dyno directly, and to the same program outside of the platform, which shows what the machine
 //! does to anybody. Figures are medians of the windows' p99.
 
+pub(super) mod build;
 mod load;
 mod stage;
 

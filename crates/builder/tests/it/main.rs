@@ -14,7 +14,7 @@ mod real_apt;
 mod real_classic;
 mod real_deno_bun;
 mod real_java;
-mod real_rust;
 mod real_limits;
+mod real_rust;
 mod static_server;
 mod workbench;

@@ -28,10 +28,10 @@ pub(super) async fn watch(platform: Platform) {
         }
         let next = decide(pause, pressure().await, platform.clock.now());
         // Also steps that began during the pause stand still.
-        if next.is_on || pause.is_on {
-            if let Err(error) = apply(&platform, next).await {
-                tracing::warn!(%error, "cannot pause or resume builds");
-            }
+        if (next.is_on || pause.is_on)
+            && let Err(error) = apply(&platform, next).await
+        {
+            tracing::warn!(%error, "cannot pause or resume builds");
         }
         if next.is_on != pause.is_on {
             let what = if next.is_on { "paused" } else { "resumed" };

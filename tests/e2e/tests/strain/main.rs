@@ -2,6 +2,7 @@
 
 mod changes;
 mod kills;
+mod pushes;
 mod rolling;
 mod switches;
 mod torture;

@@ -125,6 +125,11 @@ impl Stage {
         })
     }
 
+    /// The platform that runs.
+    pub(super) fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// Keeps a bad neighbour going until told that it is over.
     fn be_bad(&self, kind: &str, is_over: &AtomicBool, begun: &Sender<()>) -> Result<()> {
         while !is_over.load(Ordering::SeqCst) {
