@@ -44,8 +44,9 @@ const LOGIN_TIME: Duration = Duration::from_mins(2);
 /// A connection on which nothing goes either way for so long is closed. git itself says something
 /// every five seconds while a build runs; before that it may count objects for a while.
 const IDLE_TIME: Duration = Duration::from_mins(5);
-/// Failed signatures; keys that are only offered are counted in `session.rs`.
-const MAX_FAILURES: usize = 6;
+/// Refusals of one connection, its first question which ways there are among them: somewhat more than
+/// the keys that may be offered, which `session.rs` counts.
+const MAX_FAILURES: usize = session::MAX_OFFERS + 4;
 /// Bytes under way to git, unacknowledged.
 const WINDOW_BYTES: u32 = 2 << 20;
 /// Messages of a channel that wait for git to take them: as many as fill the window.

@@ -26,8 +26,9 @@ use russh::{
 use super::{SshDoor, command::Command, exchange};
 use crate::{front::Front, target};
 
-/// Keys that a client may offer one after the other; each is looked up.
-const MAX_OFFERS: usize = 20;
+/// Keys that a client may offer one after the other, as an agent that holds many does; each is
+/// looked up.
+pub(super) const MAX_OFFERS: usize = 20;
 /// Channels in the life of one connection, for those who share it between many commands.
 const MAX_CHANNELS: usize = 100;
 /// The variable by which git offers a version of its protocol.

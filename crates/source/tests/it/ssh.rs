@@ -18,14 +18,7 @@ struct Person<'a> {
 impl<'a> Person<'a> {
     /// One whose key the platform does not know.
     async fn stranger(site: &'a Site, kind: &[&str]) -> Self {
-        let key = site.path().join(format!("id_{}", kind.concat()));
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-N", "", "-C", "someone", "-t"])
-            .args(kind)
-            .arg("-f")
-            .arg(&key)
-            .status();
-        assert!(made.await.unwrap().success());
+        let key = make_key(site, &kind.concat(), kind).await;
         let hosts = format!(
             "[127.0.0.1]:{} {}\n",
             site.ssh_address.port(),
@@ -100,6 +93,18 @@ impl<'a> Person<'a> {
             String::from_utf8_lossy(&shown).into_owned(),
         )
     }
+}
+
+async fn make_key(site: &Site, name: &str, kind: &[&str]) -> PathBuf {
+    let key = site.path().join(format!("id_{name}"));
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-C", "someone", "-t"])
+        .args(kind)
+        .arg("-f")
+        .arg(&key)
+        .status();
+    assert!(made.await.unwrap().success());
+    key
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,6 +207,31 @@ async fn rsa_and_ecdsa_keys_do_but_for_sha1() {
             assert!(shown.contains("Permission denied (publickey)"), "{shown}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_cannot_be_tried_for_ever() {
+    let site = Site::open().await;
+    let known = Person::new(&site).await;
+    let known = known.key.display().to_string();
+    let stranger = Person {
+        site: &site,
+        key: make_key(&site, "first", &["ed25519"]).await,
+    };
+    let mut options = Vec::new();
+    for number in 0..19 {
+        let key = make_key(&site, &number.to_string(), &["ed25519"]).await;
+        options.extend(["-i".to_owned(), key.display().to_string()]);
+    }
+    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+    options.extend(["-i", known.as_str()]);
+    // The known key is the twenty-first: the connection has ended before.
+    let (status, shown) = stranger.ssh(&options, &[]).await;
+    assert_eq!(status, Some(255), "{shown}");
+    assert!(!shown.contains("your key works"), "{shown}");
+    let (status, shown) = stranger.ssh(&options[2..], &[]).await;
+    assert_eq!(status, Some(1), "{shown}");
+    assert!(shown.contains("your key works"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
