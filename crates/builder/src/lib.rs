@@ -21,6 +21,7 @@ mod owner;
 pub mod packs;
 pub mod plan;
 pub mod procfile;
+pub mod runtimes;
 mod source_tree;
 mod versions;
 

@@ -9,6 +9,7 @@ mod builds;
 mod doctor;
 mod down;
 mod router;
+mod runtimes;
 mod server;
 mod sizes;
 mod stacks;
@@ -43,6 +44,8 @@ enum Command {
     Router(router::Arguments),
     /// Stop all dynos of a platform that is not running and give back what they hold
     Down(down::Arguments),
+    #[command(flatten)]
+    Runtimes(runtimes::Command),
     /// Build a stack into the machine's cache
     #[command(name = "stacks:build")]
     StacksBuild(stacks::Arguments),
@@ -234,6 +237,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Server(arguments) => server::run(arguments),
         Command::Router(arguments) => router::run(arguments),
         Command::Down(arguments) => down::run(arguments),
+        Command::Runtimes(command) => runtimes::run(command),
         Command::StacksBuild(arguments) => stacks::run(arguments),
         Command::HerokuEnv(HerokuEnv { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);

@@ -180,7 +180,7 @@ fn unavailable(kind: &Kind, request: &Request) -> BuildError {
         advice: lines(&[
             "It was looked for in the runtime mirror directory and in the package registry.",
             "hint: ask for another version, or have the operator of this platform add it with",
-            "`landfall runtimes fetch`.",
+            "`landfall runtimes:add`.",
         ]),
     }
 }

@@ -9,17 +9,15 @@ mod version;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use semver::Version;
-use sha2::{Digest as _, Sha256};
 
 use self::{
     packages::{Installer, Needs},
     version::{Catalogue, Origin, Request, Runtime, Wish},
 };
 use crate::{
-    archive::hex,
     buildpacks::{
         Buildpack, Context, Extended, Line, app_env, base_env, hash, lines, package_vars, script,
-        tool_env,
+        sources, tool_env,
     },
     error::BuildError,
     execute::{CATALOGUE_TTL, Execution, Question},
@@ -114,7 +112,7 @@ async fn plan(
     let mirror = mirrored(&execution.workshop.runtimes, stack);
     let runtime = version::choose(&request, &mirror, &catalogue)?;
     let digest = match &runtime.origin {
-        Origin::Mirror(path) => digest_of(path)?,
+        Origin::Mirror(path) => sources::pinned_digest(path)?,
         _ => String::new(),
     };
     plan.steps.push(uv);
@@ -190,29 +188,12 @@ fn catalogue_step(context: &Context<'_>) -> Step {
 
 /// Archives in the mirror directory: `python-3.14.2-landfall-13-x86_64.tar.zst`.
 fn mirrored(runtimes: &std::path::Path, stack: &str) -> Vec<(Version, PathBuf)> {
-    let suffix = format!("-{stack}-{}.tar.", std::env::consts::ARCH);
-    let Ok(entries) = std::fs::read_dir(runtimes) else {
-        return Vec::new();
-    };
-    let mut found: Vec<(Version, PathBuf)> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let name = path.file_name()?.to_str()?;
-            let (version, _) = name.strip_prefix("python-")?.split_once(&suffix)?;
-            Some((Version::parse(version).ok()?, path))
-        })
+    let archives = sources::mirrored(runtimes, "python", stack).into_iter();
+    let mut found: Vec<(Version, PathBuf)> = archives
+        .filter_map(|archive| Some((Version::parse(&archive.version).ok()?, archive.path)))
         .collect();
     found.sort();
     found
-}
-
-fn digest_of(path: &std::path::Path) -> Result<String, BuildError> {
-    let read = || -> std::io::Result<String> {
-        let mut hash = Sha256::new();
-        std::io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
-        Ok(hex(&hash.finalize()))
-    };
-    read().map_err(BuildError::host("read a runtime of the mirror directory"))
 }
 
 /// All that the steps of one app depend on.

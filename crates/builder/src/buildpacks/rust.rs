@@ -124,7 +124,7 @@ impl Toolchain {
             format!("Rust {name} could not be installed; see the output above."),
             "hint: ask for a release that there is in rust-toolchain.toml, or have the operator of"
                 .to_owned(),
-            "this platform add it with `landfall runtimes fetch`.".to_owned(),
+            "this platform add it with `landfall runtimes:add`.".to_owned(),
         ];
         Self { name, step }
     }

@@ -230,7 +230,7 @@ pub(super) fn unavailable<O>(request: &Request, offers: &[Offer<O>]) -> BuildErr
             format!("  {}", listed.join(", ")),
             String::new(),
             "hint: ask for one of these, or have the operator of this platform add it with".to_owned(),
-            "`landfall runtimes fetch`.".to_owned(),
+            "`landfall runtimes:add`.".to_owned(),
         ],
     }
 }
