@@ -122,7 +122,8 @@ impl BuildError {
         let mut lines = vec![self.to_string()];
         let advice: Vec<String> = match self {
             Self::NoLanguage => [
-                "hint: add a requirements.txt (Python), package.json (Node.js) or index.html (static site)",
+                "hint: add a requirements.txt (Python), package.json (Node.js), Gemfile (Ruby), composer.json",
+                "(PHP), go.mod (Go), pom.xml (Java) or index.html (static site)",
                 "at the root of the app, and commit it; or choose a buildpack with",
                 "`heroku buildpacks:set heroku/python`.",
             ]

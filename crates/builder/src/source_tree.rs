@@ -82,6 +82,29 @@ impl SourceTree {
         names
     }
 
+    /// Adds the paths of all files below a directory, if it is no deeper and they are no more than the
+    /// limits say, and each can be read here.
+    pub(crate) fn add_files(
+        &self,
+        folder: &str,
+        (depth, most): (usize, usize),
+        files: &mut Vec<String>,
+    ) -> Option<()> {
+        for name in self.list(folder) {
+            let path = format!("{folder}/{name}");
+            if let Some(below) = path.strip_suffix('/') {
+                self.add_files(below, (depth.checked_sub(1)?, most), files)?;
+            } else {
+                self.read(&path)?;
+                files.push(path);
+            }
+            if files.len() > most {
+                return None;
+            }
+        }
+        Some(())
+    }
+
     /// The place of `path` with all links taken out, still below the root.
     fn resolve(&self, path: &str) -> Option<PathBuf> {
         let mut left: VecDeque<OsString> = parts(Path::new(path))?;

@@ -26,6 +26,7 @@ const MAX_NAMES: usize = 500;
 
 const APT: &str = include_str!("scripts/apt.py");
 const PACKAGES: &str = include_str!("scripts/debian_packages.py");
+const LAYER: &str = include_str!("scripts/debian_layer.py");
 const PROFILE: &str = include_str!("scripts/apt_profile.sh");
 
 /// Chosen by name, before the buildpacks of languages; they all heed an `Aptfile` anyway.
@@ -60,30 +61,63 @@ pub(super) struct Packages {
     pub(super) versions: BTreeMap<String, String>,
 }
 
+/// Packages that were looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    packages: Vec<Package>,
+}
+
+impl Found {
+    /// Name → version.
+    pub(super) fn versions(&self) -> BTreeMap<String, String> {
+        let row = |package: &Package| (package.name.clone(), package.version.clone());
+        self.packages.iter().map(row).collect()
+    }
+
+    /// As scripts that follow [`program`] take them.
+    pub(super) fn list(&self) -> String {
+        // Plain strings always serialise.
+        serde_json::to_string(&self.packages).unwrap_or_default()
+    }
+}
+
+/// A Python program that can fetch and unpack packages, with a script of a language behind it.
+pub(super) fn program(script: &str) -> String {
+    format!("{APT}\n{PACKAGES}\n{script}")
+}
+
 /// Looks up `names` (`libvips42t64`, or `NAME=VERSION`) and all that they depend on and the stack
-/// lacks. The step makes a layer below [`PREFIX`]; [`add_env`] makes it work.
-pub(super) async fn packages(
+/// lacks; the answer holds for a day.
+pub(super) async fn find(
     context: &Context<'_>,
     execution: &mut Execution,
     step_name: &str,
     names: &[&str],
-) -> Result<Packages, BuildError> {
+) -> Result<Found, BuildError> {
     let stack = context.request.stack.as_str();
     let question = Question {
         name: &format!("debian-{stack}-{}", hash(&names.join(" "))),
         now: context.now,
         ttl: CATALOGUE_TTL,
     };
-    let found: Vec<Package> = execution
+    let packages = execution
         .catalogue(question, &find_step(context, step_name, names))
         .await?;
-    let versions = found
-        .iter()
-        .map(|package| (package.name.clone(), package.version.clone()))
-        .collect();
+    Ok(Found { packages })
+}
+
+/// The same as [`find`], with a step that makes a layer of them below [`PREFIX`]; [`keep`] adds it
+/// to a slug.
+pub(super) async fn packages(
+    context: &Context<'_>,
+    execution: &mut Execution,
+    step_name: &str,
+    names: &[&str],
+) -> Result<Packages, BuildError> {
+    let found = find(context, execution, step_name, names).await?;
     Ok(Packages {
         step: install_step(context, step_name, names, &found),
-        versions,
+        versions: found.versions(),
     })
 }
 
@@ -106,9 +140,8 @@ fn find_step(context: &Context<'_>, step_name: &str, names: &[&str]) -> Step {
     step
 }
 
-fn install_step(context: &Context<'_>, step_name: &str, names: &[&str], found: &[Package]) -> Step {
-    // Plain strings always serialise.
-    let list = serde_json::to_string(found).unwrap_or_default();
+fn install_step(context: &Context<'_>, step_name: &str, names: &[&str], found: &Found) -> Step {
+    let list = found.list();
     let mut arguments = vec!["install", PREFIX, list.as_str()];
     arguments.extend(names);
     let mut step = step_of(context, step_name, &arguments);
@@ -121,8 +154,7 @@ fn install_step(context: &Context<'_>, step_name: &str, names: &[&str], found: &
 }
 
 fn step_of(context: &Context<'_>, name: &str, arguments: &[&str]) -> Step {
-    let program = format!("{APT}\n{PACKAGES}");
-    let mut step = Step::run(name, script("python3", &program, arguments));
+    let mut step = Step::run(name, script("python3", &program(LAYER), arguments));
     step.env = base_env(context.request.stack.as_str());
     step
 }

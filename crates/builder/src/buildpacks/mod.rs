@@ -12,6 +12,7 @@ mod java;
 mod nodejs;
 mod npm_runtime;
 mod python;
+mod ruby;
 mod rust;
 mod sources;
 mod static_site;
@@ -62,9 +63,10 @@ pub(crate) struct Buildpack {
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
 /// In the order in which they are asked: Heroku's, and before Node.js what may have its files too.
-static ALL: [&Buildpack; 8] = [
+static ALL: [&Buildpack; 9] = [
     &deno::BUILDPACK,
     &bun::BUILDPACK,
+    &ruby::BUILDPACK,
     &nodejs::BUILDPACK,
     &python::BUILDPACK,
     &java::BUILDPACK,
@@ -384,6 +386,7 @@ mod tests {
 
     #[test]
     fn languages_are_recognised_in_herokus_order() {
+        check_detection(&["Gemfile", "package.json"], Some("heroku/ruby"));
         check_detection(&["requirements.txt"], Some("heroku/python"));
         check_detection(&["manage.py"], Some("heroku/python"));
         check_detection(&["package.json"], Some("heroku/nodejs"));

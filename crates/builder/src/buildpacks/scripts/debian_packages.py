@@ -1,7 +1,6 @@
 """Packages of the stack's own suite, with what they depend on and the stack lacks. Follows apt.py in one program.
 
-Arguments: `find OUTPUT NAME…` writes a list of packages, each with its address and checksum out of the signed
-index; `install PREFIX LIST NAME…` unpacks that list below PREFIX. No script of a package is run.
+No script of a package is run.
 """
 
 import concurrent.futures
@@ -198,13 +197,3 @@ def install(prefix, packages, names):
     mend_links(prefix)
     mend_scripts(prefix)
     mend_compiler_settings(prefix)
-
-
-def main():
-    if sys.argv[1] == "find":
-        pathlib.Path(sys.argv[2]).write_text(json.dumps(find(sys.argv[3:])))
-    else:
-        install(pathlib.Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4:])
-
-
-main()

@@ -1,0 +1,5 @@
+module Greeting
+  def self.to(whom)
+    "hello #{whom}"
+  end
+end

@@ -1,0 +1,1 @@
+raise "a gem of the development group was loaded"
