@@ -11,6 +11,7 @@ mod go;
 mod java;
 mod nodejs;
 mod npm_runtime;
+mod php;
 mod python;
 mod ruby;
 mod rust;
@@ -63,13 +64,14 @@ pub(crate) struct Buildpack {
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
 /// In the order in which they are asked: Heroku's, and before Node.js what may have its files too.
-static ALL: [&Buildpack; 9] = [
+static ALL: [&Buildpack; 10] = [
     &deno::BUILDPACK,
     &bun::BUILDPACK,
     &ruby::BUILDPACK,
     &nodejs::BUILDPACK,
     &python::BUILDPACK,
     &java::BUILDPACK,
+    &php::BUILDPACK,
     &go::BUILDPACK,
     &rust::BUILDPACK,
     &static_site::BUILDPACK,
@@ -393,6 +395,8 @@ mod tests {
         check_detection(&["package.json", "requirements.txt"], Some("heroku/nodejs"));
         check_detection(&["requirements.txt", "index.html"], Some("heroku/python"));
         check_detection(&["index.html"], Some("heroku/static"));
+        check_detection(&["composer.json", "go.mod"], Some("heroku/php"));
+        check_detection(&["index.php", "index.html"], Some("heroku/php"));
         check_detection(&["static.json"], Some("heroku/static"));
         check_detection(&["go.mod", "index.html"], Some("heroku/go"));
         check_detection(&["package.json", "go.mod"], Some("heroku/nodejs"));

@@ -15,6 +15,7 @@ mod real_classic;
 mod real_deno_bun;
 mod real_java;
 mod real_limits;
+mod real_php;
 mod real_ruby;
 mod real_rust;
 mod static_server;

@@ -1,0 +1,3 @@
+<?php
+
+throw new RuntimeException("a package of development was loaded");
