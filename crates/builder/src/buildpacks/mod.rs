@@ -12,6 +12,7 @@ mod java;
 mod nodejs;
 mod npm_runtime;
 mod php;
+mod procfile_only;
 mod python;
 mod ruby;
 mod rust;
@@ -64,7 +65,7 @@ pub(crate) struct Buildpack {
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
 /// In the order in which they are asked: Heroku's, and before Node.js what may have its files too.
-static ALL: [&Buildpack; 10] = [
+static ALL: [&Buildpack; 11] = [
     &deno::BUILDPACK,
     &bun::BUILDPACK,
     &ruby::BUILDPACK,
@@ -75,6 +76,7 @@ static ALL: [&Buildpack; 10] = [
     &go::BUILDPACK,
     &rust::BUILDPACK,
     &static_site::BUILDPACK,
+    &procfile_only::BUILDPACK,
 ];
 
 /// What a buildpack knows besides the source.
@@ -411,6 +413,8 @@ mod tests {
         check_detection(&["Cargo.toml", "index.html"], Some("landfall/rust"));
         check_detection(&["sub/requirements.txt"], None);
         check_detection(&["README.md"], None);
+        check_detection(&["Procfile"], Some("landfall/procfile"));
+        check_detection(&["Procfile", "go.mod"], Some("heroku/go"));
         check_detection(&[], None);
     }
 

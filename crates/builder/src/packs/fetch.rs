@@ -8,7 +8,7 @@ use std::{fs, path::Path, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Pack, location::Location};
+use super::{Pack, cnb, location::Location};
 use crate::{
     archive::{self, ArchiveError, Ownership, hex},
     buildpacks::{Context, base_env, hash, script},
@@ -79,15 +79,23 @@ pub(super) async fn fetch(
         }
     };
     let tree = SourceTree::new(execution.workshop.layers.path(&layer.key));
-    if !(tree.has_file("bin/detect") && tree.has_file("bin/compile")) {
+    let is_cloud_native = cnb::is_buildpack(&tree);
+    let is_classic = tree.has_file("bin/detect") && tree.has_file("bin/compile");
+    if !is_cloud_native && !is_classic {
         return Err(BuildError::Source {
             problem: format!("{name} is not a buildpack"),
             advice: vec![
-                "A classic buildpack has the programs bin/detect and bin/compile.".to_owned(),
+                "A classic buildpack has the programs bin/detect and bin/compile, a Cloud Native"
+                    .to_owned(),
+                "Buildpack has a buildpack.toml that names its `api`.".to_owned(),
             ],
         });
     }
-    Ok(Pack { name, layer })
+    Ok(Pack {
+        name,
+        layer,
+        is_cloud_native,
+    })
 }
 
 fn unknown(name: &str) -> BuildError {

@@ -1,9 +1,10 @@
-//! Buildpacks that are not built in, and the choice among all.
+//! Buildpacks that are not built in: classic ones and Cloud Native ones, and the choice among all.
 //!
 //! [`Chosen`] is what a build is made with, in order; a [`Stretch`] of buildpacks of one kind runs
 //! at once. It must not know how a built-in buildpack plans. Read [`choose`] first.
 
 mod classic;
+mod cnb;
 mod fetch;
 pub mod location;
 mod release;
@@ -30,6 +31,8 @@ pub(crate) enum Chosen {
     BuiltIn(&'static Buildpack),
     /// One with `bin/compile`.
     Classic(Pack),
+    /// One with a `buildpack.toml` that names its API.
+    CloudNative(Pack),
 }
 
 /// A fetched buildpack.
@@ -39,12 +42,14 @@ pub(crate) struct Pack {
     pub(crate) name: String,
     /// Its files.
     pub(crate) layer: Layer,
+    is_cloud_native: bool,
 }
 
 /// Buildpacks of one kind that follow one another.
 pub(crate) enum Stretch {
     BuiltIn(&'static Buildpack),
     Classic(Vec<Pack>),
+    CloudNative(Vec<Pack>),
 }
 
 /// What a stretch offers.
@@ -59,7 +64,7 @@ impl Chosen {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::BuiltIn(buildpack) => buildpack.name,
-            Self::Classic(pack) => &pack.name,
+            Self::Classic(pack) | Self::CloudNative(pack) => &pack.name,
         }
     }
 
@@ -67,7 +72,7 @@ impl Chosen {
     pub(crate) fn language(&self) -> &str {
         match self {
             Self::BuiltIn(buildpack) => buildpack.language,
-            Self::Classic(pack) => &pack.name,
+            Self::Classic(pack) | Self::CloudNative(pack) => &pack.name,
         }
     }
 }
@@ -92,7 +97,12 @@ pub(crate) async fn choose(
             Chosen::BuiltIn(buildpack)
         } else {
             let location = Location::parse(text)?;
-            Chosen::Classic(fetch::fetch(context, execution, &location).await?)
+            let pack = fetch::fetch(context, execution, &location).await?;
+            if pack.is_cloud_native {
+                Chosen::CloudNative(pack)
+            } else {
+                Chosen::Classic(pack)
+            }
         };
         execution
             .output
@@ -110,8 +120,14 @@ pub(crate) fn stretches(chosen: &[Chosen]) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for next in chosen {
         match (stretches.last_mut(), next) {
-            (Some(Stretch::Classic(packs)), Chosen::Classic(pack)) => packs.push(pack.clone()),
+            (Some(Stretch::Classic(packs)), Chosen::Classic(pack))
+            | (Some(Stretch::CloudNative(packs)), Chosen::CloudNative(pack)) => {
+                packs.push(pack.clone());
+            }
             (_, Chosen::Classic(pack)) => stretches.push(Stretch::Classic(vec![pack.clone()])),
+            (_, Chosen::CloudNative(pack)) => {
+                stretches.push(Stretch::CloudNative(vec![pack.clone()]));
+            }
             (_, Chosen::BuiltIn(buildpack)) => stretches.push(Stretch::BuiltIn(buildpack)),
         }
     }
@@ -129,6 +145,7 @@ impl Stretch {
         match self {
             Self::BuiltIn(buildpack) => run_built_in(buildpack, context, execution, plan).await,
             Self::Classic(packs) => classic::run(context, execution, plan, packs).await,
+            Self::CloudNative(packs) => cnb::run(context, execution, plan, packs).await,
         }
     }
 }
@@ -261,6 +278,7 @@ mod tests {
                 key: name.to_owned(),
                 size_bytes: 0,
             },
+            is_cloud_native: false,
         }
     }
 
@@ -272,6 +290,8 @@ mod tests {
             Chosen::Classic(pack("b")),
             built_in.clone(),
             built_in,
+            Chosen::CloudNative(pack("c")),
+            Chosen::CloudNative(pack("d")),
             Chosen::Classic(pack("e")),
         ];
         let shape: Vec<String> = stretches(&chosen)
@@ -279,8 +299,18 @@ mod tests {
             .map(|stretch| match stretch {
                 Stretch::BuiltIn(buildpack) => buildpack.language.to_owned(),
                 Stretch::Classic(packs) => format!("classic {}", packs.len()),
+                Stretch::CloudNative(packs) => format!("cloud native {}", packs.len()),
             })
             .collect();
-        assert_eq!(shape, ["classic 2", "Python", "Python", "classic 1"]);
+        assert_eq!(
+            shape,
+            [
+                "classic 2",
+                "Python",
+                "Python",
+                "cloud native 2",
+                "classic 1"
+            ]
+        );
     }
 }

@@ -12,6 +12,7 @@ mod played;
 mod real;
 mod real_apt;
 mod real_classic;
+mod real_cnb;
 mod real_deno_bun;
 mod real_java;
 mod real_limits;
