@@ -14,6 +14,7 @@ mod real_apt;
 mod real_classic;
 mod real_cnb;
 mod real_deno_bun;
+mod real_images;
 mod real_java;
 mod real_limits;
 mod real_php;
