@@ -24,6 +24,7 @@ mod edge;
 mod error;
 mod events;
 mod formations;
+mod images;
 mod keys;
 mod migrations;
 mod releases;
@@ -58,6 +59,7 @@ pub use crate::{
     error::{Result, StoreError},
     events::{Event, NewEvent},
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
+    images::{ImageManifest, ImageTag, NewImageManifest},
     keys::{Key, NewKey},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},

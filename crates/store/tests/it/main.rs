@@ -37,6 +37,7 @@ mod dynos;
 mod edge;
 mod events;
 mod fixture;
+mod images;
 mod keys;
 mod kill;
 mod open;
