@@ -58,6 +58,9 @@ pub struct FormationUpdate {
     /// The same in the schema's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dyno_size: Option<SizeIdentity>,
+    /// A pushed image to release, as `container:release` asks; refused with a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker_image: Option<String>,
 }
 
 /// How many dynos: `2`, or relative to now, `"+1"` and `"-1"`; clients also send `"2"`.

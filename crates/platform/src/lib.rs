@@ -39,6 +39,7 @@ mod partial;
 pub mod plan;
 mod reconcile;
 pub mod regions;
+pub mod registry;
 pub mod releases;
 pub mod rendezvous;
 pub mod runs;
@@ -112,6 +113,7 @@ pub struct Platform {
     pub(crate) told_notes: Arc<status_notes::ToldNotes>,
     pub(crate) sleep_book: Arc<SleepBook>,
     pub(crate) running_builds: Builds,
+    pub(crate) registry: registry::Registry,
     pub(crate) rendezvous: Rendezvous,
     /// What is open inside dynos.
     pub(crate) sessions: inside::Sessions,
@@ -173,6 +175,7 @@ impl Platform {
             told_notes: Arc::default(),
             sleep_book,
             running_builds,
+            registry: registry::Registry::default(),
             rendezvous: Rendezvous::default(),
             sessions: inside::Sessions::default(),
             runs_starting: Arc::default(),

@@ -136,6 +136,8 @@ pub(crate) fn names(config: &Config) -> Names {
     let mut hosts = vec![
         "localhost".to_owned(),
         config.host.clone(),
+        // Where the official CLI looks for the registry.
+        format!("registry.{}", config.host),
         config.app_domain.clone(),
         format!("*.{}", config.app_domain),
     ];

@@ -44,6 +44,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 8,
         sql: include_str!("../migrations/0008_build_records.sql"),
+    },
+    Migration {
         version: 9,
         sql: include_str!("../migrations/0009_images.sql"),
     },

@@ -18,10 +18,11 @@ mod sbom;
 mod write;
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use api::names::{ProcessType, StackName};
@@ -170,6 +171,56 @@ impl Images {
     /// The blobs of all images.
     pub fn blobs(&self) -> &BlobStore {
         &self.blobs
+    }
+
+    /// Where blobs and records of images are.
+    pub fn folder(&self) -> &Path {
+        &self.config.folder
+    }
+
+    /// Removes the blobs that are neither in `used` nor in the record of an image, if they were
+    /// written longer than `age` before `now`; how many. Does nothing while an image is written.
+    pub fn collect(
+        &self,
+        used: &BTreeSet<String>,
+        (now, age): (SystemTime, Duration),
+    ) -> Result<usize, ImageError> {
+        let Ok(_turn) = self.turns.try_acquire() else {
+            return Ok(0);
+        };
+        self.blobs.prepare()?;
+        let recorded = self.recorded()?;
+        let mut removed = 0;
+        for digest in self.blobs.all()? {
+            let path = self.blobs.path(&digest);
+            let written = fs::metadata(&path).and_then(|found| found.modified());
+            let written = written.map_err(ImageError::file("read", &path))?;
+            let is_old = now.duration_since(written).is_ok_and(|since| since > age);
+            if is_old && !used.contains(digest.as_str()) && !recorded.contains(&digest) {
+                self.blobs.remove(&digest)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The blobs of all images that there is a record of.
+    fn recorded(&self) -> Result<BTreeSet<Digest>, ImageError> {
+        let folder = self.config.folder.join("images");
+        let mut found = BTreeSet::new();
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            other => other.map_err(ImageError::file("read", &folder))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(ImageError::file("read", &folder))?.path();
+            let record = fs::read(&path).ok();
+            let record: Option<ImageRecord> =
+                record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let record = record.iter().flat_map(ImageRecord::blobs);
+            found.extend(record.map(|blob| blob.digest.clone()));
+        }
+        Ok(found)
     }
 
     /// Removes what was being written when the process ended; before anything is written.

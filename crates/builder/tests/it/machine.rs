@@ -61,6 +61,8 @@ impl Machine {
     pub(crate) fn with_disk(mut self, disk_bytes: u64) -> Self {
         self.builder = self.builder.clone().with_disk(disk_bytes);
         self
+    }
+
     /// Where its layers are.
     pub(crate) fn layers_folder(&self) -> PathBuf {
         self.data.path().join("layers")

@@ -32,6 +32,7 @@ use crate::{
     Platform,
     error::{Error, Result},
     nudges::Due,
+    registry,
 };
 
 /// Every app is looked at this often even if nothing seems to happen.
@@ -52,6 +53,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     tokio::spawn(certificates::keep(platform.clone()));
     tokio::spawn(disk::keep_room(platform.clone()));
     tokio::spawn(pressure::watch(platform.clone()));
+    tokio::spawn(registry::collect_now_and_then(platform.clone()));
     let passes = Arc::new(Semaphore::new(CONCURRENT_PASSES));
     while let Some(app) = due.recv().await {
         let Ok(permit) = Arc::clone(&passes).acquire_owned().await else {

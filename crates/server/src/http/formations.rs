@@ -60,6 +60,11 @@ async fn show(
     Ok(Json(body(&app, row)))
 }
 
+/// A dyno's root filesystem is a stack; what else it would take is in
+/// `docs/decisions/0017-the-registry-keeps-what-apps-may-read.md`.
+const NO_CONTAINER_RELEASES: &str = "Pushed images cannot be released here yet: dynos run on a \
+    stack of the platform. Deploy the app's source instead, with `git push`.";
+
 async fn update_all(
     State(platform): State<Platform>,
     By(caller): By,
@@ -103,6 +108,9 @@ fn scaling(
     present: &[store::Formation],
     sizes: &Sizes,
 ) -> Result<Scaling, Refusal> {
+    if update.docker_image.is_some() {
+        return Err(Refusal::UnexpectedBody(NO_CONTAINER_RELEASES.to_owned()));
+    }
     let row = find(present, &update.process_type);
     let quantity = match &update.quantity {
         None => None,

@@ -32,6 +32,7 @@ mod log_sessions;
 mod range;
 mod rate_limits;
 mod regions;
+mod registry;
 mod releases;
 mod route;
 mod sign_in;
@@ -139,6 +140,7 @@ pub fn table() -> Vec<Route> {
         log_sessions::routes(),
         rate_limits::routes(),
         regions::routes(),
+        registry::routes(),
         releases::routes(),
         sign_in::routes(),
         sleep::routes(),

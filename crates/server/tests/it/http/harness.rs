@@ -28,7 +28,7 @@ pub(crate) struct Harness {
     pub(crate) platform: Platform,
     pub(crate) store: Store,
     pub(crate) account: AccountId,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     _running: Running,
 }
 
@@ -106,7 +106,7 @@ impl Harness {
             platform,
             store,
             account,
-            _directory: directory,
+            directory,
             _running: Running(running),
         }
     }
@@ -119,6 +119,13 @@ impl Harness {
             request_id: "test".to_owned(),
             cause: "test".to_owned(),
         }
+    }
+
+    /// Puts a stack of next to nothing into the machine's cache.
+    pub(crate) fn stack(&self) {
+        let folder = self.directory.path().join("cache/stacks/landfall-13/etc");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("landfall-stack.json"), "{}").unwrap();
     }
 
     /// An app made over the API.

@@ -10,6 +10,7 @@ mod edge_settings;
 mod harness;
 mod inside;
 mod keys;
+mod registry;
 mod releases;
 mod schema;
 mod slugs;
