@@ -53,14 +53,15 @@ def write():
 for _ in range(2 * os.cpu_count()):
     other(spin)
 other(write)
-held = bytearray(1900 << 20)
-for at in range(0, len(held), 4096):
-    held[at] = 1
 try:
     while True:
         other(signal.pause)
 except BlockingIOError:
     pass
+# Afterwards: each process would get page tables for all of it.
+held = bytearray(1900 << 20)
+for at in range(0, len(held), 4096):
+    held[at] = 1
 print("burning", flush=True)
 while True:
     for at in range(0, len(held), 4096):
