@@ -3,7 +3,7 @@
 //!
 //! Written in the background, one at a time, by a thread that yields to everything else; each layer
 //! is kept under its digest, so that images share them and a cut-off image goes on where it was. It
-//! must not know apps, releases or who asked. Read [`Images`] first, then [`write`].
+//! must not know apps, releases or who asked. Read [`Images`] first, then [`mod@write`].
 
 mod blobs;
 mod bytecode;

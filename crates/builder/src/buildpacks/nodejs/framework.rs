@@ -1,7 +1,7 @@
 //! How an app is served that does not say it: what each framework's build leaves, and what serves
 //! that in production.
 //!
-//! Pure. Read [`FRAMEWORKS`] first, then [`Serving::of`].
+//! Pure. Read [`FRAMEWORKS`] first, then [`Web::of`].
 
 use super::package::Package;
 use crate::{buildpacks::lines, error::BuildError, source_tree::SourceTree};
