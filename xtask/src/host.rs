@@ -112,6 +112,11 @@ const TEST: &[Package] = &[
         sign: Sign::Path("/usr/sbin/named"),
         why: "the tests of DNS updates",
     },
+    Package {
+        name: "openssh-client",
+        sign: Sign::Program("ssh"),
+        why: "the tests of git over SSH",
+    },
 ];
 
 const CRUN: &[Package] = &[Package {
