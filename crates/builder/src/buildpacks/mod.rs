@@ -299,6 +299,37 @@ fn package_vars(
         .collect()
 }
 
+/// The environment of a package manager that runs with the app's runtime.
+fn packages_env(
+    context: &Context<'_>,
+    plan: &BuildPlan,
+    prefixes: &[&str],
+) -> BTreeMap<String, String> {
+    let mut env = base_env(context.request.stack.as_str());
+    env.extend(plan.env.clone());
+    env.extend(package_vars(&context.request.config_vars, prefixes, &[]));
+    env
+}
+
+/// Has a step see these files of the source upon a runtime; without such files, all there is so
+/// far and the whole source.
+fn sees_files_or_source(
+    step: &mut Step,
+    files: Option<Vec<String>>,
+    runtime: LayerRef,
+    plan: &BuildPlan,
+) {
+    if let Some(files) = files {
+        step.upon = vec![runtime];
+        step.files = files;
+        return;
+    }
+    step.upon.clone_from(&plan.slug);
+    if !step.sees_source() {
+        step.upon.push(LayerRef::Source);
+    }
+}
+
 /// The environment of the app's own commands during a build: what its dynos will see.
 fn app_env(context: &Context<'_>, plan: &BuildPlan) -> BTreeMap<String, String> {
     let request = context.request;

@@ -12,7 +12,8 @@ use semver::Version;
 use self::composer::Composer;
 use crate::{
     buildpacks::{
-        Buildpack, Context, Extended, Line, app_env, base_env, debian, lines, package_vars, script,
+        Buildpack, Context, Extended, Line, app_env, base_env, debian, lines, packages_env, script,
+        sees_files_or_source,
     },
     error::BuildError,
     execute::Execution,
@@ -201,22 +202,13 @@ impl App<'_> {
         step.heading = vec!["Installing dependencies using 'composer install --no-dev'".to_owned()];
         step.cached_heading =
             vec!["Using cached dependencies (composer.lock is unchanged)".to_owned()];
-        if let Some(files) = self.files(tree) {
-            step.upon = vec![LayerRef::Step("php-runtime".to_owned())];
-            step.files = files;
-        } else {
-            step.upon.clone_from(&plan.slug);
-            if !step.sees_source() {
-                step.upon.push(LayerRef::Source);
-            }
-        }
-        step.env = base_env(self.context.request.stack.as_str());
-        step.env.extend(plan.env.clone());
-        step.env.extend(package_vars(
-            &self.context.request.config_vars,
-            &VARIABLES,
-            &[],
-        ));
+        sees_files_or_source(
+            &mut step,
+            self.files(tree),
+            LayerRef::Step("php-runtime".to_owned()),
+            plan,
+        );
+        step.env = packages_env(self.context, plan, &VARIABLES);
         step.caches = vec![Cache {
             name: "php".to_owned(),
         }];

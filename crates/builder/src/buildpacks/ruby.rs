@@ -17,8 +17,8 @@ use self::{
 };
 use crate::{
     buildpacks::{
-        Buildpack, Context, Extended, Line, app_env, base_env, debian, lines, package_vars, script,
-        sources,
+        Buildpack, Context, Extended, Line, app_env, base_env, debian, lines, packages_env, script,
+        sees_files_or_source, sources,
     },
     error::BuildError,
     execute::Execution,
@@ -183,22 +183,13 @@ impl App<'_> {
             "Installing dependencies using bundler, without {without}"
         )];
         step.cached_heading = vec!["Using cached gems (Gemfile.lock is unchanged)".to_owned()];
-        if let Some(files) = self.bundle.files(tree) {
-            step.upon = vec![LayerRef::Step(RUNTIME.to_owned())];
-            step.files = files;
-        } else {
-            step.upon.clone_from(&plan.slug);
-            if !step.sees_source() {
-                step.upon.push(LayerRef::Source);
-            }
-        }
-        step.env = base_env(self.context.request.stack.as_str());
-        step.env.extend(plan.env.clone());
-        step.env.extend(package_vars(
-            &self.context.request.config_vars,
-            &VARIABLES,
-            &[],
-        ));
+        sees_files_or_source(
+            &mut step,
+            self.bundle.files(tree),
+            LayerRef::Step(RUNTIME.to_owned()),
+            plan,
+        );
+        step.env = packages_env(self.context, plan, &VARIABLES);
         step.env
             .insert("BUNDLE_WITHOUT".to_owned(), without.replace(' ', ":"));
         step.env

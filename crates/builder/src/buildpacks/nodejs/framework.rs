@@ -61,12 +61,11 @@ const fn single_page(
     root: &'static str,
 ) -> Framework {
     Framework {
-        name,
-        packages,
         serving: Serving::Site {
             root,
             is_single_page: true,
         },
+        ..site(name, packages, root)
     }
 }
 
