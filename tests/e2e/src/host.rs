@@ -318,18 +318,27 @@ pub fn family(pid: i32) -> Vec<i32> {
     found
 }
 
-/// Whether a process runs: one that has ended and was not waited for does not.
+/// Whether anything of a process runs: one that has ended and was not waited for does not, but one
+/// does whose first thread has ended before the others. Until the last has, its sockets are open.
 pub fn is_alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|fields| !fields.starts_with('Z') && !fields.starts_with('X'))
+    let threads = names(Path::new(&format!("/proc/{pid}/task")));
+    threads.iter().any(|thread| {
+        let fields = stat(&format!("{pid}/task/{thread}"));
+        fields.is_some_and(|fields| !fields.starts_with('Z') && !fields.starts_with('X'))
+    })
 }
 
 fn started(pid: i32) -> Option<u64> {
-    stat(pid)?.split_whitespace().nth(19)?.parse().ok()
+    stat(&pid.to_string())?
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
-/// The fields of `/proc/<pid>/stat` behind the name.
-fn stat(pid: i32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// The fields of `/proc/<task>/stat` behind the name.
+fn stat(task: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{task}/stat")).ok()?;
     Some(text.rsplit_once(')')?.1.trim_start().to_owned())
 }
 
@@ -370,4 +379,36 @@ fn name_of(path: &Path) -> String {
 /// Whether it only waits to become a shim: it belongs to no dyno, and ends with its server.
 fn is_nest(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "landfall-nest")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::{platform::kill, until};
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_is_alive() {
+        let program = format!(
+            "import ctypes, threading, time\n\
+             threading.Thread(target=time.sleep, args=(60,)).start()\n\
+             ctypes.CDLL(None).syscall({}, 0)",
+            libc::SYS_exit
+        );
+        let mut child = Command::new("python3")
+            .args(["-c", &program])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("Python is there");
+        let pid = i32::try_from(child.id()).expect("a process id");
+        until("the first thread has ended", || {
+            stat(&pid.to_string())?.starts_with('Z').then_some(())
+        });
+        let was_alive = is_alive(pid);
+        kill(pid, libc::SIGKILL);
+        until("all of it has ended", || (!is_alive(pid)).then_some(()));
+        child.wait().expect("it is our child");
+        assert!(was_alive);
+    }
 }
