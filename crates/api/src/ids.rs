@@ -59,6 +59,8 @@ ids! {
     AccountId;
     /// An app.
     AppId;
+    /// An offer to give an app to another owner.
+    AppTransferId;
     /// A token grant: `heroku authorizations`.
     AuthorizationId;
     /// A build of one source.
@@ -89,4 +91,10 @@ ids! {
     SourceId;
     /// What the operator says on the status page.
     StatusNoteId;
+    /// A group of people that owns apps; the same as that of the account it owns them by.
+    TeamId;
+    /// That somebody may join a team.
+    TeamInvitationId;
+    /// A person in a team.
+    TeamMemberId;
 }

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod app_features;
+pub mod app_transfers;
 pub mod apps;
 pub mod authorizations;
 pub mod build_records;
@@ -45,4 +46,8 @@ pub mod sources;
 pub mod stacks;
 pub mod status;
 pub mod status_notes;
+pub mod team_apps;
+pub mod team_invitations;
+pub mod team_members;
+pub mod teams;
 pub mod tls;

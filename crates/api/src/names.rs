@@ -15,6 +15,11 @@ pub enum NameError {
         "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, numbers, and dashes, between 3 and 30 characters"
     )]
     App,
+    /// See [`TeamName`].
+    #[error(
+        "Team name must start with a letter, end with a letter or digit and can only contain lowercase letters, numbers, and dashes, between 3 and 30 characters; apps, invitations and permissions are no team names"
+    )]
+    Team,
     /// See [`ProcessType`].
     #[error(
         "Process type `{0}` is not valid: use letters, digits, dashes and underscores, at most 40 characters"
@@ -74,6 +79,10 @@ text_name! {
     AppName
 }
 text_name! {
+    /// A team's name: as an app's, and no word that follows `/teams/` in a path.
+    TeamName
+}
+text_name! {
     /// A process type from a Procfile: `^[-\w]{1,40}$`.
     ProcessType
 }
@@ -108,6 +117,18 @@ impl FromStr for AppName {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError::App)
+        }
+    }
+}
+
+impl FromStr for TeamName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        const TAKEN: [&str; 3] = ["apps", "invitations", "permissions"];
+        match text.parse::<AppName>() {
+            Ok(AppName(name)) if !TAKEN.contains(&text) => Ok(Self(name)),
+            _ => Err(NameError::Team),
         }
     }
 }
@@ -238,6 +259,22 @@ mod tests {
             &"a".repeat(31),
         ] {
             check::<AppName>(refused, false);
+        }
+    }
+
+    #[test]
+    fn team_names() {
+        check::<TeamName>("acme", true);
+        for refused in [
+            "",
+            "ac",
+            "Acme",
+            "apps",
+            "invitations",
+            "permissions",
+            "a@b",
+        ] {
+            check::<TeamName>(refused, false);
         }
     }
 

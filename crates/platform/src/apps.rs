@@ -96,6 +96,8 @@ impl Platform {
         store::NewApp {
             name,
             owner: caller.account,
+            team: None,
+            locked: false,
             stack,
             hostname,
         }

@@ -1,11 +1,23 @@
 //! The one place that decides who may do what. Default deny.
 //!
-//! Each request names an [`Action`]; the table in [`Action::rule`] says what kind of person may do
-//! it and which token scopes carry it. It must not know about HTTP. Read [`Platform::authorize`].
+//! Each request names an [`Action`]; the table in [`action`] says who may do it and which token scopes
+//! carry it, [`target`] what it may be about. It must not know about HTTP. Read [`Platform::admit`].
 
-use api::authorizations::Scope;
-use store::App;
+mod action;
+mod target;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
+
+use api::{authorizations::Scope, ids::AccountId};
+use store::{App, Permission, Team, TeamRole};
+
+use self::action::Needs;
+pub use self::{
+    action::Action,
+    target::{Kind, Subject, Target},
+};
 use crate::{
     Platform,
     caller::Caller,
@@ -23,217 +35,130 @@ pub struct Bearer {
     pub authorization: Option<api::ids::AuthorizationId>,
 }
 
-/// What a request is about.
-#[derive(Clone, Copy, Debug)]
-pub enum Target<'a> {
-    /// No app: the caller's own account, or what everyone shares.
-    Platform,
-    /// An app and what belongs to it.
-    App(&'a App),
+/// What an account is to what a request is about. Nothing of all this: a stranger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    is_operator: bool,
+    permissions: BTreeSet<Permission>,
+    role: Option<TeamRole>,
 }
 
-/// Something that can be asked of the platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// See what is no secret to anyone: the platform's status, names of buildpacks.
-    ReadPublic,
-    /// Use a URL that carries its own secret; the handler checks it.
-    UseSecretUrl,
-    /// Begin to sign in; the handler checks the password.
-    SignIn,
-    /// See the caller's own account.
-    ReadAccount,
-    /// Change the caller's own account.
-    UpdateAccount,
-    /// Add and remove the SSH keys that the caller pushes with.
-    UpdateKeys,
-    /// See the caller's tokens.
-    ReadAuthorizations,
-    /// Make a token: with another, or with the account's password.
-    CreateAuthorization,
-    /// Change and revoke the caller's tokens.
-    UpdateAuthorizations,
-    /// See how many requests are left, which costs none.
-    ReadRateLimit,
-    /// See stacks, regions, sizes and other lists that are the same for all.
-    ReadCatalogue,
-    /// List the apps that the caller works on.
-    ListApps,
-    /// Make an app.
-    CreateApp,
-    /// Make a place to upload a source to.
-    CreateSource,
-    /// See an app and what belongs to it, but nothing secret.
-    ReadApp,
-    /// Rename an app, switch its maintenance mode, features, buildpacks or domains.
-    UpdateApp,
-    /// Remove an app.
-    DeleteApp,
-    /// See config vars.
-    ReadConfigVars,
-    /// Change config vars.
-    UpdateConfigVars,
-    /// Build, deploy and roll back.
-    Deploy,
-    /// Scale, restart and stop dynos.
-    Operate,
-    /// Run a one-off dyno, which sees the config vars.
-    RunDyno,
-    /// Read the log.
-    ReadLog,
-    /// Let people work on an app, or no longer.
-    UpdateCollaborators,
-    /// Stop working on an app.
-    LeaveApp,
-    /// Say something on the platform's status page.
-    UpdateStatusNotes,
-}
-
-/// What kind of person may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
-    Anyone,
-    SignedIn,
-    /// Who answers for the platform itself.
-    Operator,
-    Collaborator,
-    Owner,
-}
-
-/// What a person is to an app; the order is the order of power. To the platform itself, the operator
-/// or nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
-    Stranger,
-    Operator,
-    Collaborator,
-    Owner,
-}
-
-impl Action {
-    /// Every action, for tests that walk them.
-    pub const ALL: [Self; 26] = [
-        Self::ReadPublic,
-        Self::UseSecretUrl,
-        Self::SignIn,
-        Self::ReadAccount,
-        Self::UpdateAccount,
-        Self::UpdateKeys,
-        Self::ReadAuthorizations,
-        Self::CreateAuthorization,
-        Self::UpdateAuthorizations,
-        Self::ReadRateLimit,
-        Self::ReadCatalogue,
-        Self::ListApps,
-        Self::CreateApp,
-        Self::CreateSource,
-        Self::ReadApp,
-        Self::UpdateApp,
-        Self::DeleteApp,
-        Self::ReadConfigVars,
-        Self::UpdateConfigVars,
-        Self::Deploy,
-        Self::Operate,
-        Self::RunDyno,
-        Self::ReadLog,
-        Self::UpdateCollaborators,
-        Self::LeaveApp,
-        Self::UpdateStatusNotes,
-    ];
-
-    /// Whether it needs no token.
-    pub fn is_public(self) -> bool {
-        self.rule().0 == Who::Anyone
-    }
-
-    /// Whether it is about one app.
-    pub fn is_of_app(self) -> bool {
-        self.rule().0 >= Who::Collaborator
-    }
-
-    /// Who may, and which scopes carry it besides `global`.
-    fn rule(self) -> (Who, &'static [Scope]) {
-        use Scope::{Identity, Read, ReadProtected, Write, WriteProtected};
-        const READS: &[Scope] = &[Read, Write, ReadProtected, WriteProtected];
-        const WRITES: &[Scope] = &[Write, WriteProtected];
-        const READS_SECRETS: &[Scope] = &[ReadProtected, WriteProtected];
-        const WRITES_SECRETS: &[Scope] = &[WriteProtected];
-        match self {
-            Self::ReadPublic | Self::UseSecretUrl | Self::SignIn => (Who::Anyone, &[]),
-            Self::ReadAccount | Self::ReadRateLimit => (
-                Who::SignedIn,
-                &[Identity, Read, Write, ReadProtected, WriteProtected],
-            ),
-            Self::UpdateAccount
-            | Self::UpdateKeys
-            | Self::ReadAuthorizations
-            | Self::CreateAuthorization
-            | Self::UpdateAuthorizations => (Who::SignedIn, &[]),
-            Self::ReadCatalogue | Self::ListApps => (Who::SignedIn, READS),
-            Self::CreateApp | Self::CreateSource => (Who::SignedIn, WRITES),
-            Self::ReadApp | Self::ReadLog => (Who::Collaborator, READS),
-            Self::UpdateApp | Self::Deploy | Self::Operate | Self::LeaveApp => {
-                (Who::Collaborator, WRITES)
-            }
-            Self::ReadConfigVars => (Who::Collaborator, READS_SECRETS),
-            Self::UpdateConfigVars | Self::RunDyno => (Who::Collaborator, WRITES_SECRETS),
-            Self::DeleteApp | Self::UpdateCollaborators => (Who::Owner, WRITES),
-            Self::UpdateStatusNotes => (Who::Operator, WRITES),
-        }
+impl Standing {
+    /// Whether the account may not even know that the thing is there.
+    fn is_strange(&self) -> bool {
+        self.permissions.is_empty() && self.role.is_none()
     }
 }
 
 impl Platform {
+    /// What a path or a body names, if the bearer may do this to it.
+    ///
+    /// # Errors
+    /// `Forbidden` when the token's scope or the account's standing does not do; `NotFound` alike for
+    /// what is not there and for what the account may not know of.
+    pub async fn admit(&self, bearer: &Bearer, action: Action, identity: &str) -> Result<Subject> {
+        check_scope(Some(&bearer.scopes), action)
+            .map_err(|refusal| said(refusal, Target::Platform))?;
+        let Some(kind) = action.about() else {
+            return Err(said(Refusal::Standing, Target::Platform));
+        };
+        let subject = self.find(kind, identity).await?;
+        self.authorize(Some(bearer), action, subject.target())
+            .await?;
+        Ok(subject)
+    }
+
+    /// The app that a path or a body names, if the bearer may do this to it. See [`Self::admit`].
+    pub async fn admitted_app(
+        &self,
+        bearer: &Bearer,
+        action: Action,
+        identity: &str,
+    ) -> Result<App> {
+        let Subject::App(app) = self.admit(bearer, action, identity).await? else {
+            return Err(said(Refusal::Standing, Target::Platform));
+        };
+        Ok(app)
+    }
+
+    /// The team that a path or a body names, if the bearer may do this to it. See [`Self::admit`].
+    pub async fn admitted_team(
+        &self,
+        bearer: &Bearer,
+        action: Action,
+        identity: &str,
+    ) -> Result<Team> {
+        let Subject::Team(team) = self.admit(bearer, action, identity).await? else {
+            return Err(said(Refusal::Standing, Target::Platform));
+        };
+        Ok(team)
+    }
+
     /// Allows an action or says why not. Every request passes here before anything else is done.
     ///
     /// # Errors
-    /// `Unauthorized` without a token where one is needed, `Forbidden` with one that does not do.
+    /// `Unauthorized` without a token where one is needed, `Forbidden` with one that does not do,
+    /// `NotFound` for what its account may not know of.
     pub async fn authorize(
         &self,
         bearer: Option<&Bearer>,
         action: Action,
         target: Target<'_>,
     ) -> Result<()> {
-        let standing = match (bearer, target) {
-            (Some(bearer), Target::App(app)) => Some(self.standing(&bearer.caller, app).await?),
-            (Some(bearer), Target::Platform) if action.rule().0 == Who::Operator => {
-                let account = self.store.account(bearer.caller.account).await?;
-                account.is_operator.then_some(Standing::Operator)
-            }
-            _ => None,
+        let scopes = bearer.map(|bearer| bearer.scopes.as_slice());
+        check_scope(scopes, action).map_err(|refusal| said(refusal, target))?;
+        let standing = match bearer {
+            Some(bearer) => self.standing(bearer.caller.account, action, target).await?,
+            None => Standing::default(),
         };
-        decide(
-            bearer.map(|bearer| bearer.scopes.as_slice()),
-            action,
-            standing,
-        )
-        .map_err(|refusal| match refusal {
-            Refusal::NoToken => Error::Unauthorized,
-            Refusal::Scope => Error::Forbidden {
-                what: "this with the token's scope".to_owned(),
-            },
-            Refusal::Standing => Error::Forbidden {
-                what: match target {
-                    Target::App(app) => format!("the app {}", app.name),
-                    Target::Platform => "this".to_owned(),
-                },
-            },
-        })
+        check_standing(action, &standing).map_err(|refusal| said(refusal, target))
     }
 
-    async fn standing(&self, caller: &Caller, app: &App) -> Result<Standing> {
-        if app.owner == caller.account {
-            return Ok(Standing::Owner);
+    /// What an account may do on an app, whatever its token may.
+    pub async fn permissions(&self, account: AccountId, app: &App) -> Result<BTreeSet<Permission>> {
+        if app.owner == account {
+            return Ok(Permission::ALL.into());
         }
-        let collaborators = self.store.collaborators(app.id).await?;
-        let works_on_it = collaborators
-            .iter()
-            .any(|row| row.account == caller.account);
-        Ok(if works_on_it {
-            Standing::Collaborator
-        } else {
-            Standing::Stranger
-        })
+        let mut permissions = match self.store.collaborator_of(app.id, account).await? {
+            Some(row) => row.permissions,
+            None => BTreeSet::new(),
+        };
+        if let Some(team) = app.team
+            && let Some(member) = self.store.team_member(team, account).await?
+        {
+            permissions.extend(permissions_of(member.role));
+        }
+        Ok(permissions)
+    }
+
+    async fn standing(
+        &self,
+        account: AccountId,
+        action: Action,
+        target: Target<'_>,
+    ) -> Result<Standing> {
+        let mut standing = Standing::default();
+        match target {
+            Target::Platform if action.rule().0 == Needs::Operator => {
+                standing.is_operator = self.store.account(account).await?.is_operator;
+            }
+            Target::Platform => {}
+            Target::App(app) => standing.permissions = self.permissions(account, app).await?,
+            Target::Team(team) => {
+                let member = self.store.team_member(team.id, account).await?;
+                standing.role = member.map(|member| member.role);
+            }
+        }
+        Ok(standing)
+    }
+}
+
+/// What a role in a team allows on every app of the team.
+fn permissions_of(role: TeamRole) -> &'static [Permission] {
+    match role {
+        TeamRole::Owner | TeamRole::Admin => &Permission::ALL,
+        TeamRole::Member | TeamRole::Viewer => &[Permission::View],
+        TeamRole::Collaborator => &[],
     }
 }
 
@@ -241,149 +166,63 @@ impl Platform {
 enum Refusal {
     NoToken,
     Scope,
+    /// The thing may not be known.
+    Stranger,
     Standing,
 }
 
-/// The rule itself. `scopes` are those of the token shown, `standing` the caller's to the app.
-fn decide(
-    scopes: Option<&[Scope]>,
-    action: Action,
-    standing: Option<Standing>,
-) -> Result<(), Refusal> {
-    let (who, carried_by) = action.rule();
-    if who == Who::Anyone {
-        return Ok(());
-    }
-    let scopes = scopes.ok_or(Refusal::NoToken)?;
-    if !scopes
-        .iter()
-        .any(|scope| *scope == Scope::Global || carried_by.contains(scope))
-    {
-        return Err(Refusal::Scope);
-    }
-    let needed = match who {
-        Who::Anyone | Who::SignedIn => return Ok(()),
-        // Who owns an app is not the platform's operator by that.
-        Who::Operator if standing == Some(Standing::Operator) => return Ok(()),
-        Who::Operator => return Err(Refusal::Standing),
-        Who::Collaborator => Standing::Collaborator,
-        Who::Owner => Standing::Owner,
-    };
-    if standing.is_some_and(|standing| standing >= needed) {
-        Ok(())
-    } else {
-        Err(Refusal::Standing)
+fn said(refusal: Refusal, target: Target<'_>) -> Error {
+    match (refusal, target.named()) {
+        (Refusal::NoToken, _) => Error::Unauthorized,
+        (Refusal::Scope, _) => Error::Forbidden {
+            what: "this with the token's scope".to_owned(),
+        },
+        (Refusal::Stranger, Some((kind, name))) => Error::NotFound {
+            resource: kind.resource(),
+            name,
+        },
+        (Refusal::Standing, Some((kind, name))) => Error::Forbidden {
+            what: format!("the {} {name}", kind.resource()),
+        },
+        (Refusal::Stranger | Refusal::Standing, None) => Error::Forbidden {
+            what: "this".to_owned(),
+        },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(
-        scopes: Option<&[Scope]>,
-        action: Action,
-        standing: Option<Standing>,
-        expected: Result<(), Refusal>,
-    ) {
-        let decision = decide(scopes, action, standing);
-        assert_eq!(decision, expected, "{scopes:?} {action:?} {standing:?}");
+/// Whether a token of these scopes carries the action; looked at before anything is looked up.
+fn check_scope(scopes: Option<&[Scope]>, action: Action) -> Result<(), Refusal> {
+    let (needs, carried_by) = action.rule();
+    if needs == Needs::Anyone {
+        return Ok(());
     }
-
-    #[test]
-    fn nothing_but_the_public_actions_goes_without_a_token() {
-        for action in Action::ALL {
-            let expected = if action.is_public() {
-                Ok(())
-            } else {
-                Err(Refusal::NoToken)
-            };
-            check(None, action, Some(Standing::Owner), expected);
-        }
+    let scopes = scopes.ok_or(Refusal::NoToken)?;
+    let is_carried = scopes
+        .iter()
+        .any(|scope| *scope == Scope::Global || carried_by.contains(scope));
+    if is_carried {
+        Ok(())
+    } else {
+        Err(Refusal::Scope)
     }
+}
 
-    #[test]
-    fn nothing_of_an_app_goes_for_strangers_or_without_an_app() {
-        for action in Action::ALL.into_iter().filter(|action| action.is_of_app()) {
-            check(Some(&[Scope::Global]), action, None, Err(Refusal::Standing));
-            check(
-                Some(&[Scope::Global]),
-                action,
-                Some(Standing::Stranger),
-                Err(Refusal::Standing),
-            );
-            check(
-                Some(&[Scope::Global]),
-                action,
-                Some(Standing::Owner),
-                Ok(()),
-            );
-        }
-    }
-
-    #[test]
-    fn only_owners_delete_apps_and_choose_collaborators() {
-        for action in Action::ALL.into_iter().filter(|action| action.is_of_app()) {
-            let is_for_owners = matches!(action, Action::DeleteApp | Action::UpdateCollaborators);
-            let expected = if is_for_owners {
-                Err(Refusal::Standing)
-            } else {
-                Ok(())
-            };
-            check(
-                Some(&[Scope::Global]),
-                action,
-                Some(Standing::Collaborator),
-                expected,
-            );
-        }
-    }
-
-    #[test]
-    fn only_the_operator_speaks_for_the_platform() {
-        for standing in [None, Some(Standing::Collaborator), Some(Standing::Owner)] {
-            let refused = Err(Refusal::Standing);
-            check(
-                Some(&[Scope::Global]),
-                Action::UpdateStatusNotes,
-                standing,
-                refused,
-            );
-        }
-        let operator = Some(Standing::Operator);
-        let action = Action::UpdateStatusNotes;
-        check(Some(&[Scope::Write]), action, operator, Ok(()));
-        check(Some(&[Scope::Read]), action, operator, Err(Refusal::Scope));
-        let app = Action::ReadApp;
-        let refused = Err(Refusal::Standing);
-        check(Some(&[Scope::Global]), app, operator, refused);
-    }
-
-    #[test]
-    fn scopes() {
-        let owner = Some(Standing::Owner);
-        for (scope, action, expected) in [
-            (Scope::Identity, Action::ReadAccount, Ok(())),
-            (Scope::Identity, Action::ListApps, Err(Refusal::Scope)),
-            (Scope::Read, Action::ReadApp, Ok(())),
-            (Scope::Read, Action::ReadConfigVars, Err(Refusal::Scope)),
-            (Scope::Read, Action::UpdateApp, Err(Refusal::Scope)),
-            (Scope::Write, Action::Deploy, Ok(())),
-            (Scope::Write, Action::RunDyno, Err(Refusal::Scope)),
-            (Scope::ReadProtected, Action::ReadConfigVars, Ok(())),
-            (
-                Scope::ReadProtected,
-                Action::UpdateConfigVars,
-                Err(Refusal::Scope),
-            ),
-            (Scope::WriteProtected, Action::UpdateConfigVars, Ok(())),
-            (
-                Scope::WriteProtected,
-                Action::UpdateAuthorizations,
-                Err(Refusal::Scope),
-            ),
-        ] {
-            check(Some(&[scope]), action, owner, expected);
-        }
+/// Whether somebody of this standing may.
+fn check_standing(action: Action, standing: &Standing) -> Result<(), Refusal> {
+    let is_allowed = match action.rule().0 {
+        Needs::Anyone | Needs::SignedIn => true,
+        // Who owns an app is not the platform's operator by that.
+        Needs::Operator => standing.is_operator,
+        Needs::Permission(_, any) => any
+            .iter()
+            .any(|permission| standing.permissions.contains(permission)),
+        Needs::Role(any) => standing.role.is_some_and(|role| any.contains(&role)),
+    };
+    if is_allowed {
+        Ok(())
+    } else if standing.is_strange() {
+        Err(Refusal::Stranger)
+    } else {
+        Err(Refusal::Standing)
     }
 }

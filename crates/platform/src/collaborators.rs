@@ -1,6 +1,6 @@
 //! Collaborators: who works on an app. The owner is one of them and cannot be removed.
 
-use store::{Account, App, Collaborator, CollaboratorRole};
+use store::{Account, App, Collaborator, CollaboratorRole, NewCollaborator, Permission};
 
 use crate::{
     Platform,
@@ -57,10 +57,14 @@ impl Platform {
             resource: "user",
             name: user.to_owned(),
         })?;
-        let role = CollaboratorRole::Collaborator;
+        let new = NewCollaborator {
+            account: account.id,
+            role: CollaboratorRole::Collaborator,
+            permissions: [Permission::View, Permission::Deploy, Permission::Operate].into(),
+        };
         let row = self
             .store
-            .create_collaborator(&caller.change(), app.id, account.id, role)
+            .create_collaborator(&caller.change(), app.id, &new)
             .await?;
         Ok((row, account))
     }
@@ -78,7 +82,8 @@ impl Platform {
                 message: "The owner of an app cannot leave it.".to_owned(),
             });
         }
-        if account.id != caller.account && app.owner != caller.account {
+        let may_choose = self.permissions(caller.account, app).await?;
+        if account.id != caller.account && !may_choose.contains(&Permission::Manage) {
             return Err(Error::Forbidden {
                 what: format!("the collaborators of {}", app.name),
             });

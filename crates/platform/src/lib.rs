@@ -53,6 +53,7 @@ mod source_repositories;
 pub mod sources;
 pub mod stacks;
 pub mod status_notes;
+pub mod teams;
 mod watch;
 
 use std::sync::Arc;

@@ -23,6 +23,8 @@ pub struct Account {
     pub password_hash: Option<String>,
     /// Whether it answers for the platform itself: the first account does.
     pub is_operator: bool,
+    /// Whether it is a team's, into which nobody signs.
+    pub is_team: bool,
     /// When it was made.
     pub created_at: Time,
 }
@@ -54,6 +56,7 @@ impl Record for Account {
             email: columns.text("email")?,
             password_hash: columns.optional_text("password_hash")?,
             is_operator: columns.flag("is_operator")?,
+            is_team: columns.flag("is_team")?,
             created_at: columns.time("created_at")?,
         })
     }
@@ -71,6 +74,7 @@ impl Store {
             email: new.email.to_lowercase(),
             password_hash: new.password_hash.clone(),
             is_operator,
+            is_team: false,
             created_at: write.now,
         };
         let statement = query(

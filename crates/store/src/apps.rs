@@ -2,7 +2,7 @@
 
 use api::{
     clock::Time,
-    ids::{AccountId, AppId, CollaboratorId},
+    ids::{AccountId, AppId, TeamId},
     names::{AppName, StackName},
     tls::AppTls,
 };
@@ -10,11 +10,13 @@ use serde_json::json;
 use sqlx::query;
 
 use crate::{
-    Change, CollaboratorRole, DomainKind, DomainStatus, NewDomain, Result, Store,
+    Change, CollaboratorRole, DomainKind, DomainStatus, NewCollaborator, NewDomain, Permission,
+    Result, Store,
     collaborators::insert_collaborator,
     columns::{Columns, Record, list, required, to_number},
     domains::insert_domain,
     seal::DataKey,
+    teams::team_account,
     write::{Happening, Write},
 };
 
@@ -27,6 +29,10 @@ pub struct App {
     pub name: AppName,
     /// Who owns it.
     pub owner: AccountId,
+    /// The team whose account that is.
+    pub team: Option<TeamId>,
+    /// Whether members of the team cannot let themselves on.
+    pub locked: bool,
     /// The stack its current slug runs on.
     pub stack: StackName,
     /// The stack its next build uses.
@@ -56,8 +62,12 @@ pub struct App {
 pub struct NewApp {
     /// Its name; a taken one is a conflict.
     pub name: AppName,
-    /// Becomes its first collaborator, with the role of owner.
+    /// Who makes it, its first collaborator: its owner, unless it is a team's.
     pub owner: AccountId,
+    /// The team that owns it.
+    pub team: Option<TeamId>,
+    /// Whether members of the team cannot let themselves on.
+    pub locked: bool,
     /// The stack of its first build.
     pub stack: StackName,
     /// Its first domain, of kind heroku: `NAME.localhost`.
@@ -83,6 +93,8 @@ impl Record for App {
             id: columns.parsed("id")?,
             name: columns.parsed("name")?,
             owner: columns.parsed("owner_id")?,
+            team: columns.optional_parsed("team_id")?,
+            locked: columns.flag("locked")?,
             stack: columns.parsed("stack")?,
             build_stack: columns.parsed("build_stack")?,
             maintenance: columns.flag("maintenance")?,
@@ -114,16 +126,20 @@ impl Store {
     pub async fn create_app(&self, change: &Change, new: &NewApp) -> Result<App> {
         let mut write = self.write(change).await?;
         let id = AppId::new();
+        let owner = new.team.map_or(new.owner, team_account);
         let statement = query(
-            "INSERT INTO apps (id, name, owner_id, stack, build_stack, data_key, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $4, $5, $6, $6)",
+            "INSERT INTO apps (id, name, owner_id, stack, build_stack, data_key, created_at, updated_at,
+                               team_id, locked)
+             VALUES ($1, $2, $3, $4, $4, $5, $6, $6, $7, $8)",
         )
         .bind(id.to_string())
         .bind(new.name.to_string())
-        .bind(new.owner.to_string())
+        .bind(owner.to_string())
         .bind(new.stack.to_string())
         .bind(self.root_key.new_data_key(id))
-        .bind(write.now.as_micros());
+        .bind(write.now.as_micros())
+        .bind(new.team.map(|team| team.to_string()))
+        .bind(i64::from(new.locked));
         write
             .run(statement)
             .await
@@ -137,8 +153,11 @@ impl Store {
             sni_endpoint: None,
         };
         insert_domain(&mut write, &domain).await?;
-        let owner = CollaboratorRole::Owner;
-        insert_collaborator(&mut write, CollaboratorId::new(), (id, new.owner, owner)).await?;
+        insert_collaborator(&mut write, id, &first(owner, CollaboratorRole::Owner)).await?;
+        if owner != new.owner {
+            let creator = first(new.owner, CollaboratorRole::Member);
+            insert_collaborator(&mut write, id, &creator).await?;
+        }
         let app = app_row(&mut write, id).await?;
         let details = json!({ "name": app.name, "owner": app.owner, "stack": app.stack });
         write.commit(happening("app.create", id, details)).await?;
@@ -166,11 +185,13 @@ impl Store {
         .await
     }
 
-    /// The apps an account owns or collaborates on, oldest first.
+    /// The apps an account owns, collaborates on, or sees because of its team, oldest first.
     pub async fn apps_of(&self, account: AccountId) -> Result<Vec<App>> {
         let statement = query(
             "SELECT * FROM apps
              WHERE id IN (SELECT app_id FROM collaborators WHERE account_id = $1)
+                OR team_id IN (SELECT team_id FROM team_members
+                               WHERE account_id = $1 AND role <> 'collaborator')
              ORDER BY created_at, id",
         )
         .bind(account.to_string());
@@ -263,6 +284,15 @@ impl Store {
         let statement = query("SELECT data_key FROM apps WHERE id = $1").bind(app.to_string());
         let SealedDataKey(sealed) = required(write.connection(), statement, app).await?;
         self.root_key.data_key(app, &sealed)
+    }
+}
+
+/// A collaborator who may do everything.
+fn first(account: AccountId, role: CollaboratorRole) -> NewCollaborator {
+    NewCollaborator {
+        account,
+        role,
+        permissions: Permission::ALL.into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Collaborators: who may work on an app. The owner is one of them.
 
+use std::collections::BTreeSet;
+
 use api::{
     clock::Time,
     ids::{AccountId, AppId, CollaboratorId},
@@ -9,7 +11,7 @@ use sqlx::query;
 
 use crate::{
     Change, Result, Store,
-    columns::{Columns, Record, list, required},
+    columns::{Columns, Record, list, optional, required},
     words::words,
     write::{Happening, Write},
 };
@@ -28,6 +30,25 @@ words! {
     }
 }
 
+words! {
+    /// What somebody may do on an app, in Heroku's words. Whoever may do anything may see it.
+    Permission {
+        /// See it, its releases and dynos.
+        View = "view",
+        /// Change its code and config vars.
+        Deploy = "deploy",
+        /// Keep it running: scale, restart, read its log.
+        Operate = "operate",
+        /// Choose who works on it, rename it, give it away, delete it.
+        Manage = "manage",
+    }
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 4] = [Self::View, Self::Deploy, Self::Operate, Self::Manage];
+}
+
 /// A person who may work on an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collaborator {
@@ -39,10 +60,23 @@ pub struct Collaborator {
     pub account: AccountId,
     /// As what.
     pub role: CollaboratorRole,
+    /// What they may do there.
+    pub permissions: BTreeSet<Permission>,
     /// Since when.
     pub created_at: Time,
     /// When the role last changed.
     pub updated_at: Time,
+}
+
+/// A collaborator to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCollaborator {
+    /// Who.
+    pub account: AccountId,
+    /// As what.
+    pub role: CollaboratorRole,
+    /// What they may do there.
+    pub permissions: BTreeSet<Permission>,
 }
 
 impl Record for Collaborator {
@@ -54,6 +88,7 @@ impl Record for Collaborator {
             app: columns.parsed("app_id")?,
             account: columns.parsed("account_id")?,
             role: columns.parsed("role")?,
+            permissions: columns.json("permissions")?,
             created_at: columns.time("created_at")?,
             updated_at: columns.time("updated_at")?,
         })
@@ -66,25 +101,14 @@ impl Store {
         &self,
         change: &Change,
         app: AppId,
-        account: AccountId,
-        role: CollaboratorRole,
+        new: &NewCollaborator,
     ) -> Result<Collaborator> {
         let mut write = self.write_app(change, app).await?;
-        let id = CollaboratorId::new();
-        insert_collaborator(&mut write, id, (app, account, role)).await?;
-        let (created_at, updated_at) = (write.now, write.now);
-        let details = json!({ "account": account, "role": role });
+        let made = insert_collaborator(&mut write, app, new).await?;
         write
-            .commit(happening("collaborator.create", app, id, details))
+            .commit(happening("collaborator.create", &made))
             .await?;
-        Ok(Collaborator {
-            id,
-            app,
-            account,
-            role,
-            created_at,
-            updated_at,
-        })
+        Ok(made)
     }
 
     /// An app's collaborators, its owner among them, oldest first.
@@ -95,6 +119,39 @@ impl Store {
         list(self.backend.reader(), statement).await
     }
 
+    /// What an account is to an app, if it works on it.
+    pub async fn collaborator_of(
+        &self,
+        app: AppId,
+        account: AccountId,
+    ) -> Result<Option<Collaborator>> {
+        let statement = query("SELECT * FROM collaborators WHERE app_id = $1 AND account_id = $2")
+            .bind(app.to_string())
+            .bind(account.to_string());
+        optional(self.backend.reader(), statement).await
+    }
+
+    /// Changes what a collaborator may do.
+    pub async fn update_collaborator(
+        &self,
+        change: &Change,
+        (app, id): (AppId, CollaboratorId),
+        permissions: &BTreeSet<Permission>,
+    ) -> Result<Collaborator> {
+        let mut write = self.write_app(change, app).await?;
+        let mut row = collaborator_row(&mut write, app, id).await?;
+        row.permissions.clone_from(permissions);
+        row.updated_at = write.now;
+        let statement =
+            query("UPDATE collaborators SET permissions = $2, updated_at = $3 WHERE id = $1")
+                .bind(id.to_string())
+                .bind(json!(permissions).to_string())
+                .bind(write.now.as_micros());
+        write.run(statement).await?;
+        write.commit(happening("collaborator.update", &row)).await?;
+        Ok(row)
+    }
+
     /// Removes a collaborator of an app.
     pub async fn delete_collaborator(
         &self,
@@ -103,52 +160,63 @@ impl Store {
         id: CollaboratorId,
     ) -> Result<()> {
         let mut write = self.write_app(change, app).await?;
-        let statement = query("SELECT * FROM collaborators WHERE app_id = $1 AND id = $2")
-            .bind(app.to_string())
-            .bind(id.to_string());
-        let gone: Collaborator = required(write.connection(), statement, id).await?;
+        let gone = collaborator_row(&mut write, app, id).await?;
         write
             .run(query("DELETE FROM collaborators WHERE id = $1").bind(id.to_string()))
             .await?;
-        let details = json!({ "account": gone.account, "role": gone.role });
-        write
-            .commit(happening("collaborator.destroy", app, id, details))
-            .await
+        write.commit(happening("collaborator.destroy", &gone)).await
     }
+}
+
+async fn collaborator_row(
+    write: &mut Write<'_>,
+    app: AppId,
+    id: CollaboratorId,
+) -> Result<Collaborator> {
+    let statement = query("SELECT * FROM collaborators WHERE app_id = $1 AND id = $2")
+        .bind(app.to_string())
+        .bind(id.to_string());
+    required(write.connection(), statement, id).await
 }
 
 /// Adds the row only; the caller tells the event.
 pub(crate) async fn insert_collaborator(
     write: &mut Write<'_>,
-    id: CollaboratorId,
-    (app, account, role): (AppId, AccountId, CollaboratorRole),
-) -> Result<()> {
+    app: AppId,
+    new: &NewCollaborator,
+) -> Result<Collaborator> {
+    let made = Collaborator {
+        id: CollaboratorId::new(),
+        app,
+        account: new.account,
+        role: new.role,
+        permissions: new.permissions.clone(),
+        created_at: write.now,
+        updated_at: write.now,
+    };
     let statement = query(
-        "INSERT INTO collaborators (id, app_id, account_id, role, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)",
+        "INSERT INTO collaborators (id, app_id, account_id, role, permissions, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6)",
     )
-    .bind(id.to_string())
+    .bind(made.id.to_string())
     .bind(app.to_string())
-    .bind(account.to_string())
-    .bind(role.as_str())
+    .bind(made.account.to_string())
+    .bind(made.role.as_str())
+    .bind(json!(made.permissions).to_string())
     .bind(write.now.as_micros());
     write
         .run(statement)
         .await
-        .map_err(|e| e.or_conflict("collaborator", &account))?;
-    Ok(())
+        .map_err(|e| e.or_conflict("collaborator", &made.account))?;
+    Ok(made)
 }
 
-fn happening(
-    kind: &'static str,
-    app: AppId,
-    id: CollaboratorId,
-    details: serde_json::Value,
-) -> Happening {
+fn happening(kind: &'static str, row: &Collaborator) -> Happening {
     Happening {
         kind,
-        app: Some(app),
-        subject: id.to_string(),
-        details,
+        app: Some(row.app),
+        subject: row.id.to_string(),
+        details: json!({ "account": row.account, "role": row.role,
+            "permissions": row.permissions }),
     }
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod acm;
 mod app_features;
+mod app_transfers;
 mod apps;
 mod authorizations;
 mod backend;
@@ -36,6 +37,9 @@ mod source_hooks;
 mod source_repositories;
 mod sources;
 mod status_notes;
+mod team_invitations;
+mod team_members;
+mod teams;
 mod words;
 mod write;
 
@@ -47,13 +51,14 @@ pub use crate::{
     accounts::{Account, NewAccount},
     acm::{AcmDomain, AcmStatus},
     app_features::AppFeature,
+    app_transfers::{AppTransfer, TransferState},
     apps::{App, AppUpdate, NewApp},
     authorizations::{Authorization, NewAuthorization, hash_token},
     build_records::BuildRecord,
     buildpack_installations::BuildpackInstallation,
     builds::{Build, BuildCause, BuildOutcome, BuildStatus, NewBuild},
     change::{Actor, Change},
-    collaborators::{Collaborator, CollaboratorRole},
+    collaborators::{Collaborator, CollaboratorRole, NewCollaborator, Permission},
     domains::{Domain, DomainKind, DomainStatus, NewDomain},
     dynos::{Crash, Dyno, DynoKind, DynoState, NewDyno, UnattendedRestart},
     error::{Result, StoreError},
@@ -69,6 +74,9 @@ pub use crate::{
     source_repositories::{NewSourceRepository, SourceRepository},
     sources::{NewSource, Source},
     status_notes::NewStatusNote,
+    team_invitations::{NewTeamInvitation, TeamInvitation},
+    team_members::{TeamMember, TeamRole},
+    teams::{NewTeam, Team, TeamUpdate, team_account},
     words::UnknownWord,
 };
 use crate::{backend::Backend, seal::RootKey};

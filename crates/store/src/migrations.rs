@@ -53,6 +53,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 10,
         sql: include_str!("../migrations/0010_doors.sql"),
     },
+    Migration {
+        version: 11,
+        sql: include_str!("../migrations/0011_teams.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

@@ -187,7 +187,7 @@ impl Platform {
             return Ok(false);
         };
         let target = Target::App(&source);
-        let may_read = self.authorize(Some(bearer), Action::ReadApp, target).await;
+        let may_read = self.authorize(Some(bearer), Action::ReadCode, target).await;
         if may_read.is_err() {
             return Ok(false);
         }

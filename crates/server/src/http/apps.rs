@@ -6,12 +6,15 @@ use api::{
 };
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
-use platform::{Caller, Platform, authorize::Action};
+use platform::{
+    Caller, Platform,
+    authorize::{Action, Target},
+};
 
 use super::{
     accounts::check_own,
     error::Refusal,
-    extract::{Body, By, Of, Path, Wanted},
+    extract::{Body, By, Of, Path, Wanted, With},
     range,
     route::Route,
 };
@@ -85,11 +88,21 @@ async fn show(State(platform): State<Platform>, Of(app): Of) -> Result<Json<App>
 
 async fn update(
     State(platform): State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Of(app): Of,
     Body(update): Body<AppUpdate>,
 ) -> Result<Json<App>, Refusal> {
-    let app = platform.update_app(&caller, &app, update).await?;
+    if update
+        .name
+        .as_ref()
+        .is_some_and(|name| *name != app.name.as_str())
+    {
+        let target = Target::App(&app);
+        platform
+            .authorize(Some(&bearer), Action::ManageApp, target)
+            .await?;
+    }
+    let app = platform.update_app(&bearer.caller, &app, update).await?;
     with_owner(&platform, app).await
 }
 
@@ -127,6 +140,10 @@ pub(super) fn reference(app: &store::App) -> AppReference {
 
 fn body(platform: &Platform, app: store::App, owner: String) -> App {
     let settings = platform.settings();
+    let team = app.team.map(|team| NameReference {
+        id: team.as_uuid(),
+        name: owner.split('@').next().unwrap_or_default().to_owned(),
+    });
     App {
         acm: app.acm,
         archived_at: None,
@@ -142,8 +159,8 @@ fn body(platform: &Platform, app: store::App, owner: String) -> App {
             id: app.owner,
             email: owner,
         },
-        organization: None,
-        team: None,
+        organization: team.clone(),
+        team,
         region: platform::regions::reference(),
         released_at: app.released_at,
         repo_size: app.repo_size,

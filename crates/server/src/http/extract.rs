@@ -11,7 +11,7 @@ use http::{header, request::Parts};
 use platform::{Caller, authorize::Bearer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::App;
+use store::{App, Team};
 
 use super::{HttpState, error::Refusal};
 
@@ -58,6 +58,22 @@ impl FromRequestParts<HttpState> for Of {
             .cloned()
             .map(Self)
             .ok_or(Refusal::Unknown("app"))
+    }
+}
+
+/// The team that the path names, which the caller was found to have access to.
+pub(super) struct OfTeam(pub(super) Team);
+
+impl FromRequestParts<HttpState> for OfTeam {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Refusal> {
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .map(Self)
+            .ok_or(Refusal::Unknown("team"))
     }
 }
 

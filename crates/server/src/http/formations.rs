@@ -23,9 +23,9 @@ const ONE: &str = "/apps/{app}/formation/{type}";
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get(PATH, Action::ReadApp, list),
-        Route::patch(PATH, Action::Operate, update_all),
+        Route::patch(PATH, Action::Scale, update_all),
         Route::get(ONE, Action::ReadApp, show),
-        Route::patch(ONE, Action::Operate, update_one),
+        Route::patch(ONE, Action::Scale, update_one),
     ]
 }
 

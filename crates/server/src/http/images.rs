@@ -30,11 +30,11 @@ const PIECE_BYTES: usize = 1 << 17;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get(PATH, Action::ReadApp, show),
+        Route::get(PATH, Action::ReadCode, show),
         Route::post(PATH, Action::Deploy, create),
         Route::get(
             "/apps/{app}/images/{slug}/archive",
-            Action::ReadApp,
+            Action::ReadCode,
             download,
         ),
     ]

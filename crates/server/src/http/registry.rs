@@ -48,14 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::patch(UPLOAD, Action::Deploy, append_upload),
         Route::put(UPLOAD, Action::Deploy, finish_upload),
         Route::delete(UPLOAD, Action::Deploy, cancel_upload),
-        Route::get(BLOB, Action::ReadApp, blob),
-        Route::get(MANIFEST, Action::ReadApp, manifest),
+        Route::get(BLOB, Action::ReadCode, blob),
+        Route::get(MANIFEST, Action::ReadCode, manifest),
         Route::put(MANIFEST, Action::Deploy, put_manifest),
         Route::delete(MANIFEST, Action::Deploy, delete_manifest),
-        Route::get("/v2/{app}/{process_type}/tags/list", Action::ReadApp, tags),
+        Route::get("/v2/{app}/{process_type}/tags/list", Action::ReadCode, tags),
         Route::get(
             "/v2/{app}/{process_type}/referrers/{digest}",
-            Action::ReadApp,
+            Action::ReadCode,
             referrers,
         ),
     ]

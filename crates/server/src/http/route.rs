@@ -12,7 +12,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderValue, Method};
-use platform::authorize::{Action, Target};
+use platform::authorize::{Action, Subject, Target};
 
 use super::{
     HttpState,
@@ -122,21 +122,13 @@ struct Guarded {
     action: Action,
 }
 
-/// Authenticates, finds the app that the path names, authorizes, counts, and only then calls the
-/// handler, with the caller and the app in the request's extensions.
+/// Authenticates, finds what the path names, authorizes, counts, and only then calls the handler,
+/// with the caller and what was found in the request's extensions.
 async fn guard(
     State(Guarded { state, action }): State<Guarded>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let params = request
-        .extract_parts::<RawPathParams>()
-        .await
-        .map_err(|_| Refusal::UnknownEndpoint)?;
-    let identity = params
-        .iter()
-        .find(|(name, _)| *name == "app")
-        .map(|(_, app)| app.to_owned());
     if action.is_public() {
         state
             .platform
@@ -146,22 +138,23 @@ async fn guard(
     }
     let bearer = authenticate::bearer(&state, action, Asking::of(&request)?).await?;
     let account = bearer.caller.account;
-    let app = match identity {
-        Some(identity) => Some(state.platform.app(&identity).await?),
-        None => None,
+    let platform = &state.platform;
+    let subject = if let Some(identity) = named(&mut request, action).await? {
+        Some(platform.admit(&bearer, action, &identity).await?)
+    } else {
+        let target = Target::Platform;
+        platform.authorize(Some(&bearer), action, target).await?;
+        None
     };
-    let target = app.as_ref().map_or(Target::Platform, Target::App);
-    state
-        .platform
-        .authorize(Some(&bearer), action, target)
-        .await?;
     let is_counted = action != Action::ReadRateLimit && !authenticate::is_in_process(&request);
     let remaining = state
         .requests
         .take(&account.to_string(), state.platform.now(), is_counted)?;
     let extensions = request.extensions_mut();
-    if let Some(app) = app {
-        extensions.insert(app);
+    match subject {
+        Some(Subject::App(app)) => _ = extensions.insert(app),
+        Some(Subject::Team(team)) => _ = extensions.insert(team),
+        None => {}
     }
     extensions.insert(bearer);
     let mut response = next.run(request).await;
@@ -169,6 +162,20 @@ async fn guard(
         .headers_mut()
         .insert("ratelimit-remaining", HeaderValue::from(remaining));
     Ok(response)
+}
+
+/// How the path names what the action is about. An action about something on a path that names none
+/// is refused by `Platform::authorize`.
+async fn named(request: &mut Request, action: Action) -> Result<Option<String>, Refusal> {
+    let Some(kind) = action.about() else {
+        return Ok(None);
+    };
+    let params = request
+        .extract_parts::<RawPathParams>()
+        .await
+        .map_err(|_| Refusal::UnknownEndpoint)?;
+    let found = params.iter().find(|(name, _)| *name == kind.parameter());
+    Ok(found.map(|(_, identity)| identity.to_owned()))
 }
 
 /// What a change is caused by, for its event: `PATCH /apps/example`.

@@ -26,7 +26,7 @@ const BLOB: &str = "/slugs/{slug}/{secret}";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/apps/{app}/slugs/{slug}", Action::ReadApp, show),
+        Route::get("/apps/{app}/slugs/{slug}", Action::ReadCode, show),
         Route::post("/apps/{app}/slugs", Action::Deploy, create),
         Route::put(BLOB, Action::UseSecretUrl, upload),
         Route::get(BLOB, Action::UseSecretUrl, download),

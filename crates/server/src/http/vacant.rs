@@ -37,8 +37,6 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/pipelines", ListApps, nobody),
         Route::get("/pipelines/{pipeline}", ListApps, no_pipeline),
         Route::get("/spaces", ListApps, nobody),
-        Route::get("/teams", ReadAccount, nobody),
-        Route::get("/teams/{team}", ReadAccount, no_team),
     ]
 }
 
@@ -72,8 +70,4 @@ async fn no_pipeline() -> Refusal {
 
 async fn no_review_app() -> Refusal {
     Refusal::Unknown("review_app")
-}
-
-async fn no_team() -> Refusal {
-    Refusal::Unknown("team")
 }

@@ -3,7 +3,7 @@
 use api::ids::AppId;
 use store::{
     AppUpdate, BuildCause, CollaboratorRole, DomainKind, DomainStatus, NewAccount, NewApp,
-    NewBuild, NewDomain, StoreError,
+    NewBuild, NewCollaborator, NewDomain, Permission, StoreError,
 };
 
 use crate::fixture::change;
@@ -138,12 +138,21 @@ case! {
         let new = NewAccount { email: "friend@example.com".to_owned(), password_hash: None };
         let friend = f.store.create_account(&change(), &new).await.unwrap();
         assert!(f.store.apps_of(friend.id).await.unwrap().is_empty());
-        let role = CollaboratorRole::Collaborator;
-        let made = f.store.create_collaborator(&change(), app.id, friend.id, role).await.unwrap();
-        let again = f.store.create_collaborator(&change(), app.id, friend.id, role).await;
+        let mut new = NewCollaborator {
+            account: friend.id,
+            role: CollaboratorRole::Collaborator,
+            permissions: [Permission::View].into(),
+        };
+        let made = f.store.create_collaborator(&change(), app.id, &new).await.unwrap();
+        let again = f.store.create_collaborator(&change(), app.id, &new).await;
         assert!(matches!(again.unwrap_err(), StoreError::Conflict { .. }));
         assert_eq!(f.store.apps_of(friend.id).await.unwrap(), std::slice::from_ref(&app));
         assert_eq!(f.store.apps_of(f.owner.id).await.unwrap(), std::slice::from_ref(&app));
+        assert_eq!(f.store.collaborator_of(app.id, friend.id).await.unwrap().as_ref(), Some(&made));
+        new.permissions.insert(Permission::Deploy);
+        let (which, permissions) = ((app.id, made.id), &new.permissions);
+        let changed = f.store.update_collaborator(&change(), which, permissions).await;
+        assert_eq!(changed.unwrap().permissions, new.permissions);
         f.store.delete_collaborator(&change(), app.id, made.id).await.unwrap();
         assert_eq!(f.store.collaborators(app.id).await.unwrap().len(), 1);
     }

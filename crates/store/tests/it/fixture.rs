@@ -86,6 +86,8 @@ impl Fixture {
         NewApp {
             name: name.parse().unwrap(),
             owner: self.owner.id,
+            team: None,
+            locked: false,
             stack: "landfall-13".parse().unwrap(),
             hostname: format!("{name}.localhost"),
         }

@@ -126,6 +126,8 @@ fn new_app(owner: &Account, number: u32) -> NewApp {
     NewApp {
         name: format!("app-{number}x").parse().unwrap(),
         owner: owner.id,
+        team: None,
+        locked: false,
         stack: "landfall-13".parse().unwrap(),
         hostname: format!("app-{number}x.localhost"),
     }

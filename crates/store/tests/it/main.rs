@@ -47,3 +47,4 @@ mod sleep;
 mod slugs;
 mod source_hooks;
 mod status_notes;
+mod teams;

@@ -164,10 +164,11 @@ async fn a_strangers_token_opens_nothing() {
     let stranger = "Bearer strangers-token-0123456789";
     assert_eq!(get_as(&harness, stranger, "/apps").await.json(), json!([]));
     let answer = get_as(&harness, stranger, "/apps/example").await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let unknown = get_as(&harness, stranger, "/apps/unknown").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert_eq!(
-        answer.json()["message"],
-        "You do not have access to the app example."
+        answer.text, unknown.text,
+        "nobody learns which apps there are"
     );
     let notes = get_as(&harness, stranger, "/status/notes").await;
     assert_eq!(notes.status, StatusCode::FORBIDDEN);

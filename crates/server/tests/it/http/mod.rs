@@ -18,3 +18,4 @@ mod sni_endpoints;
 mod source_hooks;
 mod sources;
 mod status_notes;
+mod teams;

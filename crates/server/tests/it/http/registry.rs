@@ -289,7 +289,7 @@ async fn only_who_works_on_an_app_pushes_and_pulls() {
             .uri(path)
             .header("authorization", basic("_", stranger));
         let refused = harness.send(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {refused:?}");
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path} {refused:?}");
     }
 }
 
