@@ -10,11 +10,11 @@ use crate::{
     buildpacks::{
         Buildpack, Context, Extended, Line, app_env, lines,
         npm_runtime::{Kind, Request, Runtime},
-        script, tool_versions,
+        packages_env, script, tool_versions,
     },
     error::BuildError,
     execute::Execution,
-    plan::{BuildPlan, Step},
+    plan::{BuildPlan, LayerRef, Step},
     source_tree::SourceTree,
 };
 
@@ -31,6 +31,11 @@ const CACHE: &str = "/app/.heroku/deno-dir";
 
 const INSTALL: &str = include_str!("scripts/deno_install.sh");
 const PROFILE: &str = include_str!("scripts/deno_profile.sh");
+
+/// Config vars that tell Deno where packages come from.
+const VARIABLES: [&str; 2] = ["DENO_AUTH_TOKENS", "NPM_CONFIG_"];
+/// Settings by which `deno install` looks at more files than its own.
+const OTHER_FILES: [&str; 3] = ["workspace", "importMap", "links"];
 
 const SETTINGS: [&str; 2] = ["deno.json", "deno.jsonc"];
 /// Files that are likely to be the program, first one first.
@@ -107,6 +112,8 @@ fn requested(tree: &SourceTree) -> Request {
 struct App {
     has_lock: bool,
     has_imports: bool,
+    /// All that `deno install` goes by; `None` where that may be any part of the source.
+    packages: Option<Vec<String>>,
     tasks: Vec<String>,
     /// The program, and whether it is a handler for `deno serve`.
     entry: Option<(String, bool)>,
@@ -114,10 +121,11 @@ struct App {
 
 impl App {
     fn read(tree: &SourceTree) -> Result<Self, BuildError> {
-        let settings = SETTINGS
+        let found = SETTINGS
             .iter()
             .find_map(|file| Some((file, tree.read_text(file)?)));
-        let settings: serde_json::Value = match settings {
+        let name = found.as_ref().map(|(file, _)| **file);
+        let settings: serde_json::Value = match found {
             Some((file, text)) => {
                 serde_json::from_str(&without_comments(&text)).map_err(|error| {
                     BuildError::Source {
@@ -137,8 +145,17 @@ impl App {
             let is_handler = text.contains("export default") && !text.contains("Deno.serve(");
             Some(((*path).to_owned(), is_handler))
         });
+        let has_lock = tree.has_file("deno.lock");
+        let is_alone = !tree.has_file("package.json")
+            && OTHER_FILES.iter().all(|key| settings.get(key).is_none());
+        let packages = name.filter(|_| has_lock && is_alone).map(|settings| {
+            let mut files = lines(&[settings, "deno.lock"]);
+            files.extend(tree.has_file(".npmrc").then(|| ".npmrc".to_owned()));
+            files
+        });
         Ok(Self {
-            has_lock: tree.has_file("deno.lock"),
+            has_lock,
+            packages,
             has_imports: !names("imports").is_empty() || tree.has_file("package.json"),
             tasks: names("tasks"),
             entry,
@@ -168,32 +185,32 @@ impl App {
         plan.set_env("DENO_DIR", CACHE);
         plan.set_env("DENO_NO_UPDATE_CHECK", "1");
         plan.add_path(KIND.home);
+        let home = LayerRef::Step(runtime.step.name.clone());
         plan.keep(runtime.step);
         let files = BTreeMap::from([(".profile.d/deno.sh".to_owned(), PROFILE.to_owned())]);
         plan.keep(Step::write("deno-profile", files));
-        plan.keep_source();
+        let registry = runtime.registry;
+        let registry = registry.map(|url| ("NPM_CONFIG_REGISTRY".to_owned(), url));
         let lock = if self.has_lock { "locked" } else { "unlocked" };
-        let entry = self.entry.as_ref().map_or("", |(path, _)| path);
-        let mut install = step(
-            context,
-            plan,
-            "deno-install",
-            script("bash", INSTALL, &[lock, entry]),
-        );
-        install.env.extend(
-            runtime
-                .registry
-                .clone()
-                .map(|url| ("NPM_CONFIG_REGISTRY".to_owned(), url)),
-        );
-        install.heading = vec![format!("Installing imports ({lock})")];
-        install.cached_heading = vec!["Using cached imports (the source is unchanged)".to_owned()];
-        install.is_reusable = self.has_lock;
-        install.advice = lines(&[
-            "What the app imports could not be fetched; see the output above.",
-            "hint: when deno.json and deno.lock do not agree, run `deno install` and commit deno.lock.",
-        ]);
-        plan.keep(install);
+        if let Some(files) = &self.packages {
+            let command = script("bash", INSTALL, &[lock, "settings", ""]);
+            let mut packages = Step::run("deno-packages", command);
+            packages.upon = vec![home];
+            packages.files.clone_from(files);
+            packages.env = packages_env(context, plan, &VARIABLES);
+            packages.env.extend(registry.clone());
+            packages.heading = vec![format!("Installing imports ({lock})")];
+            packages.cached_heading =
+                vec!["Using cached imports (deno.lock is unchanged)".to_owned()];
+            packages.advice = install_advice();
+            plan.keep(packages);
+        }
+        plan.keep_source();
+        if self.packages.is_none() || self.entry.is_some() {
+            let mut install = self.install_step(context, plan, lock);
+            install.env.extend(registry);
+            plan.keep(install);
+        }
         if self.has_task("build") {
             let command = ["deno", "task", "build"].map(str::to_owned).to_vec();
             let mut build = step(context, plan, "deno-build", command);
@@ -203,6 +220,33 @@ impl App {
             plan.keep(build);
         }
     }
+
+    /// Fetches what only the program itself says that it imports, and all the rest where nothing was
+    /// fetched by the settings alone.
+    fn install_step(&self, context: &Context<'_>, plan: &BuildPlan, lock: &str) -> Step {
+        let entry = self.entry.as_ref().map_or("", |(path, _)| path);
+        let settings = match self.packages {
+            Some(_) => "",
+            None => "settings",
+        };
+        let command = script("bash", INSTALL, &[lock, settings, entry]);
+        let mut install = step(context, plan, "deno-install", command);
+        install.heading = vec![match self.packages {
+            Some(_) => format!("Preparing {entry} ({lock})"),
+            None => format!("Installing imports ({lock})"),
+        }];
+        install.cached_heading = vec!["Using cached imports (the source is unchanged)".to_owned()];
+        install.is_reusable = self.has_lock;
+        install.advice = install_advice();
+        install
+    }
+}
+
+fn install_advice() -> Vec<String> {
+    lines(&[
+        "What the app imports could not be fetched; see the output above.",
+        "hint: when deno.json and deno.lock do not agree, run `deno install` and commit deno.lock.",
+    ])
 }
 
 fn step(context: &Context<'_>, plan: &BuildPlan, name: &str, command: Vec<String>) -> Step {
