@@ -1,4 +1,4 @@
-//! A real engine and a builder on it, for tests that build sample apps and start their slugs.
+//! A real engine and a builder on it, for tests that build apps and run commands of their slugs.
 //!
 //! Needs root, the stack and a package registry, as every build does.
 
@@ -8,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use api::{
@@ -16,14 +15,9 @@ use api::{
     ids::{AppId, BuildId, DynoId},
 };
 use builder::{BuildError, BuildRequest, Builder, BuilderConfig, BuiltSlug, launch_command};
-use engine::{DynoKind, DynoSpec, Engine, Limits, Probe, Stdio};
+use engine::{DynoKind, DynoSpec, Engine, Limits, Stdio};
 use engine_local::{LAYER_OWNER, LocalEngine, LocalEngineConfig};
 use tokio::sync::{OnceCell, mpsc};
-
-/// How long a started slug may take until it answers.
-const BOOT_DEADLINE: Duration = Duration::from_mins(1);
-/// Between two looks whether it does.
-const PROBE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A real engine and a builder on it, in a directory of their own.
 pub(crate) struct Machine {
@@ -158,38 +152,6 @@ impl Machine {
         };
         self.engine.start(spec).await.unwrap();
         id
-    }
-
-    /// Starts the web process and waits for its first answer.
-    pub(crate) async fn serves(&self, slug: &BuiltSlug) {
-        let web = slug.process_types[&"web".parse().unwrap()].clone();
-        let id = self.start(slug, &web).await;
-        let deadline = tokio::time::Instant::now() + BOOT_DEADLINE;
-        loop {
-            let probe = self
-                .engine
-                .probe(id, &engine::Question::default(), Duration::from_secs(5))
-                .await
-                .unwrap();
-            if matches!(
-                probe,
-                Probe::Answered {
-                    status: Some(200..400)
-                }
-            ) {
-                break;
-            }
-            // An app that has said nothing yet has no log to read, and this waits for it.
-            let log = tokio::time::timeout(PROBE_PAUSE, self.engine.read_log(id, 0)).await;
-            let has_ended = log.as_ref().is_ok_and(|log| log.as_ref().unwrap().ended);
-            assert!(
-                tokio::time::Instant::now() < deadline && !has_ended,
-                "{probe:?} {log:#?}"
-            );
-            tokio::time::sleep(PROBE_PAUSE).await;
-        }
-        self.engine.stop(id, Duration::from_secs(5)).await.unwrap();
-        self.engine.remove(id).await.unwrap();
     }
 
     /// What a one-off command of the slug prints.

@@ -11,6 +11,7 @@ mod edge;
 mod failures;
 mod files;
 mod inside;
+mod languages;
 mod mend;
 mod sleep;
 mod story;
