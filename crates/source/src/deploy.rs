@@ -42,8 +42,8 @@ pub(crate) enum DeployError {
         source: ClientError,
     },
     /// The build failed and has said why.
-    #[error("Push rejected, failed to compile {language}app.")]
-    BuildFailed { language: String },
+    #[error("Push rejected to {app}.")]
+    BuildFailed { app: String },
     /// The release failed and has said why.
     #[error("Push rejected, release v{version} failed. It is not live.")]
     ReleaseFailed { version: u64 },
@@ -114,12 +114,11 @@ impl Deploy<'_> {
         output.line("Building source:").await;
         output.line("").await;
         let build = self.start_build(&commit).await?;
-        let mut language = Language::default();
-        self.show_output(&build, &mut language, output).await?;
+        self.show_output(&build, output).await?;
         let build = self.settled_build(build.id).await?;
         if build.status == BuildStatus::Failed {
             return Err(DeployError::BuildFailed {
-                language: language.shown(),
+                app: self.app.to_owned(),
             });
         }
         self.settled_release(build).await
@@ -158,12 +157,7 @@ impl Deploy<'_> {
     }
 
     /// Passes the build's output on until it ends or breaks off.
-    async fn show_output(
-        &self,
-        build: &Build,
-        language: &mut Language,
-        output: &mut Output,
-    ) -> Result<(), DeployError> {
+    async fn show_output(&self, build: &Build, output: &mut Output) -> Result<(), DeployError> {
         let output_stream = self.client.build_output(self.app, build).await;
         let Some(mut pieces) = output_stream.step("read the build's output")? else {
             return Ok(());
@@ -178,7 +172,6 @@ impl Deploy<'_> {
                 }
             }
             while let Some(line) = lines.next() {
-                language.notice(&line);
                 output.line(line).await;
             }
         }
@@ -214,27 +207,6 @@ fn phase(name: &str, took: Duration) -> Phase {
     Phase {
         name: name.to_owned(),
         duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-    }
-}
-
-/// The language of the app, as the build's output tells it.
-#[derive(Default)]
-struct Language(Option<String>);
-
-impl Language {
-    fn notice(&mut self, line: &str) {
-        let detected = line
-            .strip_prefix("-----> ")
-            .and_then(|rest| rest.strip_suffix(" app detected"));
-        if let Some(language) = detected {
-            self.0 = Some(language.to_owned());
-        }
-    }
-
-    fn shown(self) -> String {
-        self.0
-            .map(|language| format!("{language} "))
-            .unwrap_or_default()
     }
 }
 
@@ -298,14 +270,5 @@ mod tests {
         assert_eq!(lines.next().unwrap().len(), MAX_LINE_BYTES);
         assert_eq!(lines.next().unwrap().len(), MAX_LINE_BYTES);
         assert_eq!(lines.next(), None);
-    }
-
-    #[test]
-    fn the_language_comes_from_the_output() {
-        let mut language = Language::default();
-        assert_eq!(Language::default().shown(), "");
-        language.notice("-----> Python app detected");
-        language.notice("-----> Installing");
-        assert_eq!(language.shown(), "Python ");
     }
 }

@@ -26,7 +26,7 @@ async fn a_failed_build_rejects_the_push_and_leaves_nothing() {
         "{shown}"
     );
     assert!(
-        shown.contains("remote:  !     Push rejected, failed to compile Python app."),
+        shown.contains("remote:  !     Push rejected to example."),
         "{shown}"
     );
     assert!(

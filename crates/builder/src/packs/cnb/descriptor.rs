@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::plan::Member;
 
-/// The buildpack API that is spoken here: 0.8 to 0.12.
-const APIS: std::ops::RangeInclusive<u32> = 8..=12;
+/// The buildpack API that is spoken here: 0.7 to 0.12.
+const APIS: std::ops::RangeInclusive<u32> = 7..=12;
 /// Most groups that an order is spelled out to.
 const MAX_GROUPS: usize = 1000;
 /// Deepest composite of composites.
@@ -173,10 +173,10 @@ mod tests {
     fn what_buildpacks_say_of_themselves() {
         let of = |api: &str, id: &str| format!("api = \"{api}\"\n[buildpack]\nid = \"{id}\"\n");
         check_parsed(&of("0.10", "heroku/x"), Ok(Some("heroku/x")));
-        check_parsed(&of("0.8", "x"), Ok(Some("x")));
+        check_parsed(&of("0.7", "x"), Ok(Some("x")));
         check_parsed(&of("0.12", "x"), Ok(Some("x")));
         check_parsed("[buildpack]\nname = \"classic\"\n", Ok(None));
-        check_parsed(&of("0.7", "x"), Err("is not spoken"));
+        check_parsed(&of("0.6", "x"), Err("is not spoken"));
         check_parsed(&of("0.13", "x"), Err("is not spoken"));
         check_parsed(&of("1.0", "x"), Err("is not spoken"));
         check_parsed(&of("0.10", "../x"), Err("no id"));

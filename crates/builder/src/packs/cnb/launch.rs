@@ -29,14 +29,14 @@ pub(crate) struct Process {
     command: Command,
     #[serde(default)]
     args: Vec<String>,
-    /// Of API 0.8 only: whether no shell reads the command.
+    /// Up to API 0.8: whether no shell reads the command.
     #[serde(default)]
     direct: bool,
     #[serde(default)]
     working_dir: Option<String>,
 }
 
-/// A command, as API 0.8 and as later ones write it.
+/// A command, as the API up to 0.8 and as later ones write it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum Command {

@@ -1,4 +1,4 @@
-//! Cloud Native Buildpacks: the platform's side of the buildpack API, 0.8 to 0.12.
+//! Cloud Native Buildpacks: the platform's side of the buildpack API, 0.7 to 0.12.
 //!
 //! Detection runs once, in one build dyno; each buildpack of the group that fits builds in one of
 //! its own. What they leave is read from the host, which decides what becomes of it in the pure

@@ -22,7 +22,8 @@ for landfall_from; do
   cp -a "$landfall_from/." "$landfall_pack" || exit 1
   chmod -R u+w "$landfall_pack"
   chmod -f +x "$landfall_pack"/bin/{detect,compile,release,report}
-  cd "$landfall_build" || exit 1
+  # Some name their own files relative to themselves.
+  cd "$landfall_pack" || exit 1
   landfall_name=$("$landfall_pack/bin/detect" "$landfall_build") || {
     [ -z "$landfall_name" ] || printf '%s\n' "$landfall_name"
     landfall_fail detect 1
@@ -35,12 +36,12 @@ for landfall_from; do
   if [ $landfall_status -ne 0 ]; then
     landfall_fail compile $landfall_status
   fi
-  cd "$landfall_build" || landfall_fail compile 1
   if [ -x "$landfall_pack/bin/release" ]; then
     "$landfall_pack/bin/release" "$landfall_build" > "$landfall_results/release-$landfall_number" ||
       landfall_fail release 1
   fi
   if [ -f "$landfall_pack/export" ]; then
+    cd "$landfall_build" || landfall_fail compile 1
     . "$landfall_pack/export"
   fi
   landfall_number=$((landfall_number + 1))
