@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod demo;
 mod e2e;
 mod host;
@@ -58,6 +59,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "the project's own rules: layers, names, sizes, documents",
         run: tidy::run,
+    },
+    Command {
+        name: "conformance",
+        arguments: "",
+        about: "call every link of the published API schema; a table and how many conform",
+        run: conformance::run,
     },
     Command {
         name: "e2e",

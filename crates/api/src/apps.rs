@@ -99,6 +99,18 @@ pub struct AppFilter {
     pub within: Option<AppFilterIds>,
 }
 
+/// An app as `POST /filters/apps` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilteredApp {
+    /// The app.
+    #[serde(flatten)]
+    pub app: App,
+    /// Whether the caller works on it.
+    pub joined: bool,
+    /// Whether members of its team are kept from joining.
+    pub locked: bool,
+}
+
 /// The ids of an [`AppFilter`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppFilterIds {

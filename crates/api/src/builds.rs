@@ -21,6 +21,9 @@ pub struct Build {
     /// When it was asked for.
     #[serde(with = "rfc3339")]
     pub created_at: Time,
+    /// Which runtime it is for: always `cedar`.
+    #[serde(default)]
+    pub generation: String,
     /// The build's id.
     pub id: BuildId,
     /// Counts the app's builds from 1. Landfall's own.

@@ -1,7 +1,10 @@
 //! `/apps`, `/users/~/apps` and `/filters/apps`.
 
+use std::collections::BTreeSet;
+
 use api::{
-    apps::{App, AppFilter, AppUpdate, NewApp},
+    apps::{App, AppFilter, AppUpdate, FilteredApp, NewApp},
+    ids::AppId,
     references::{AppReference, NameReference, UserReference},
 };
 use axum::{Json, extract::State, response::Response};
@@ -15,7 +18,7 @@ use super::{
     accounts::check_own,
     error::Refusal,
     extract::{Body, By, Of, Path, Wanted, With},
-    range,
+    generations, range,
     route::Route,
 };
 
@@ -67,6 +70,15 @@ async fn filter(
     if let Some(within) = filter.within {
         apps.retain(|app| within.id.contains(&app.id));
     }
+    let rows = platform.apps_of(caller.account).await?.into_iter();
+    let locked: BTreeSet<AppId> = rows.filter(|app| app.locked).map(|app| app.id).collect();
+    // Only apps that the caller works on are found.
+    let found = |app: App| FilteredApp {
+        joined: true,
+        locked: locked.contains(&app.id),
+        app,
+    };
+    let apps: Vec<FilteredApp> = apps.into_iter().map(found).collect();
     Ok(range::list(&apps, &range, FIELDS))
 }
 
@@ -150,7 +162,7 @@ fn body(platform: &Platform, app: store::App, owner: String) -> App {
         buildpack_provided_description: app.buildpack_provided_description,
         build_stack: NameReference::new("stack", app.build_stack.as_str()),
         created_at: app.created_at,
-        generation: NameReference::new("generation", "cedar"),
+        generation: NameReference::new("generation", generations::NAME),
         git_url: format!("{}/{}.git", settings.git_url, app.name),
         id: app.id,
         internal_routing: Some(false),

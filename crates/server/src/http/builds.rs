@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     error::Refusal,
     extract::{Body, By, Of, Path, Wanted},
-    range,
+    generations, range,
     route::Route,
     streams,
 };
@@ -131,6 +131,7 @@ pub(super) fn body(platform: &Platform, build: store::Build, email: String) -> B
         app: BuildApp { id: build.app },
         buildpacks: Some(build.buildpacks.into_iter().map(buildpack).collect()),
         created_at: build.created_at,
+        generation: generations::NAME.to_owned(),
         id: build.id,
         number: build.number,
         cause: Some(cause(build.cause)),

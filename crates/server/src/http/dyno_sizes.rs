@@ -10,7 +10,7 @@ use platform::{Platform, authorize::Action, sizes::Size};
 use super::{
     error::Refusal,
     extract::{Path, Wanted},
-    range,
+    generations, range,
     route::Route,
 };
 
@@ -58,7 +58,7 @@ fn body(size: &Size) -> DynoSize {
         compute: u32::from(limits.cpu_weight / WEIGHT_OF_A_PROCESSOR).max(1),
         cost: None,
         dedicated: size.is_dedicated,
-        generation: NameReference::new("generation", "cedar"),
+        generation: NameReference::new("generation", generations::NAME),
         id: id(size),
         memory: gib(limits.memory_bytes),
         name: size.name.clone(),

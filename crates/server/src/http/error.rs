@@ -26,6 +26,14 @@ pub enum Refusal {
     /// A thing that is not kept by the platform, only named in the API.
     #[error("no such {0}")]
     Unknown(&'static str),
+    /// What this platform does not have at all.
+    #[error("{message}")]
+    Absent {
+        /// In the words that clients act on: `add_on`.
+        resource: &'static str,
+        /// What is missing.
+        message: &'static str,
+    },
     /// The body is not JSON.
     #[error("unreadable body")]
     UnreadableBody,
@@ -76,6 +84,9 @@ impl Refusal {
                     .to_owned(),
             ),
             Self::Unknown(resource) => not_found(resource),
+            Self::Absent { message, .. } => {
+                (StatusCode::NOT_FOUND, "not_found", (*message).to_owned())
+            }
             Self::UnreadableBody => (
                 StatusCode::BAD_REQUEST,
                 "bad_request",
@@ -114,7 +125,7 @@ impl Refusal {
             Self::Platform(platform::Error::NotFound { resource, .. }) => {
                 Some((*resource).to_owned())
             }
-            Self::Unknown(resource) => Some((*resource).to_owned()),
+            Self::Unknown(resource) | Self::Absent { resource, .. } => Some((*resource).to_owned()),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ mod buildpack_registry;
 mod builds;
 mod collaborators;
 mod config_vars;
+mod delinquency;
 mod domains;
 mod dyno_sizes;
 mod dynos;
@@ -23,12 +24,14 @@ mod error;
 mod etag;
 mod extract;
 mod formations;
+mod generations;
 mod headers;
 mod health_checks;
 mod images;
 mod inside;
 mod keys;
 mod log_sessions;
+mod published;
 mod range;
 mod rate_limits;
 mod regions;
@@ -129,16 +132,19 @@ pub fn table() -> Vec<Route> {
         buildpack_registry::routes(),
         collaborators::routes(),
         config_vars::routes(),
+        delinquency::routes(),
         domains::routes(),
         dyno_sizes::routes(),
         dynos::routes(),
         edge::routes(),
         formations::routes(),
+        generations::routes(),
         health_checks::routes(),
         images::routes(),
         inside::routes(),
         keys::routes(),
         log_sessions::routes(),
+        published::routes(),
         rate_limits::routes(),
         regions::routes(),
         registry::routes(),
@@ -220,6 +226,7 @@ mod tests {
         GET /buildpacks/{name}/readme
         GET /buildpacks/{name}/revisions
         GET /logs/{session}/{secret}
+        GET /schema
         GET /slugs/{slug}/{secret}
         GET /sources/{source}/{secret}
         GET /streams/{id}/{secret}

@@ -312,6 +312,7 @@ fn shown(platform: &Platform, id: BuildId) -> Build {
         id: ReleaseId::from(id.as_uuid()),
     };
     Build {
+        generation: "cedar".to_owned(),
         number: 1,
         cause: None,
         app: BuildApp { id: platform.app },

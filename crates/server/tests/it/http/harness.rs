@@ -62,6 +62,11 @@ impl Answer {
 
 impl Harness {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With other settings than most tests need.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         for name in ["sources", "layers", "git", "spool"] {
@@ -97,7 +102,9 @@ impl Harness {
             feed: Feed::connect(path("router.sock")),
             clock,
         };
-        let platform = Platform::open(rooms, settings(directory.path())).unwrap();
+        let mut settings = settings(directory.path());
+        change(&mut settings);
+        let platform = Platform::open(rooms, settings).unwrap();
         let account = platform.ensure_account(EMAIL, TOKEN).await.unwrap().id;
         let running = platform.clone();
         let running = tokio::spawn(async move { running.run().await.unwrap() });

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::harness::Harness;
 
 const PATH: &str = "/account/keys";
-const KEY: &str =
+pub(crate) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOIpYl+vWjD3P7RQRl7bNDewkMrAGPFcIdocmC2iJ2fy";
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod apps;
 mod authorizations;
 mod client;
+mod conformance;
 mod dynos;
 mod edge;
 mod edge_settings;
@@ -12,7 +13,6 @@ mod inside;
 mod keys;
 mod registry;
 mod releases;
-mod schema;
 mod slugs;
 mod sni_endpoints;
 mod source_hooks;

@@ -1,0 +1,20 @@
+//! The walk: calls that make something of everything, look at it, change it and remove it.
+
+mod apps;
+mod deploys;
+
+use super::run::Run;
+
+/// Everything that is asked with something behind it.
+pub(super) async fn all(run: &mut Run<'_>) {
+    apps::account(run).await;
+    apps::catalogue(run).await;
+    apps::apps(run).await;
+    apps::settings(run).await;
+    apps::people(run).await;
+    deploys::builds(run).await;
+    deploys::releases(run).await;
+    deploys::dynos(run).await;
+    deploys::certificates(run).await;
+    apps::ends(run).await;
+}
