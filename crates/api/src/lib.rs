@@ -11,6 +11,7 @@ pub mod app_transfers;
 pub mod apps;
 pub mod authorizations;
 pub mod build_records;
+pub mod build_settings;
 pub mod buildpack_installations;
 pub mod builds;
 #[cfg(feature = "client")]

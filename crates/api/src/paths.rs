@@ -147,6 +147,11 @@ pub fn sleep_action(app: impl Display, action: impl Display) -> String {
     format!("/apps/{app}/sleep/actions/{action}")
 }
 
+/// `/apps/{app}/build-settings`.
+pub fn build_settings(app: impl Display) -> String {
+    format!("/apps/{app}/build-settings")
+}
+
 /// `/apps/{app}/source-repository`.
 pub fn source_repository(app: impl Display) -> String {
     format!("/apps/{app}/source-repository")

@@ -3,6 +3,8 @@
 //! It must not know what a slug is for, nor who asked. Read [`Builder::build`] first; the order of
 //! events is in `assemble`.
 
+mod source;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,6 +14,7 @@ use std::{
 };
 
 use api::{
+    build_settings::BuildSettings,
     clock::Clock,
     ids::{AppId, BuildId},
     names::{ProcessType, StackName},
@@ -20,8 +23,9 @@ use engine::{DynoKind, Engine};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use self::source::{Source, heed_files};
 use crate::{
-    archive::{self, ArchiveError, Ownership, hex},
+    archive::hex,
     buildpacks,
     error::BuildError,
     execute::{Execution, STEP_DISK_BYTES, Workshop, blocking, discard},
@@ -32,6 +36,7 @@ use crate::{
     packs::{self, Known, Offer},
     plan::{BuildPlan, LayerRef},
     procfile,
+    shape::config,
     source_tree::SourceTree,
 };
 
@@ -68,9 +73,9 @@ pub struct BuildRequest {
     pub stack: StackName,
     /// The source: tar, tar.gz or tar.zst.
     pub archive: PathBuf,
-    /// Chosen buildpacks by name or address; empty means detect.
+    /// Chosen buildpacks by name or address; empty means what the source says, or detect.
     pub buildpacks: Vec<String>,
-    /// The app's config vars.
+    /// The app's config vars, of which the build sees what its settings say.
     pub config_vars: BTreeMap<String, String>,
     /// The commit, for `SOURCE_VERSION`.
     pub commit: Option<String>,
@@ -83,8 +88,44 @@ pub struct BuildOrder {
     pub request: BuildRequest,
     /// The layer of the source from an earlier build, to be taken instead of the archive.
     pub source_layer: Option<String>,
+    /// What of the source is built, and when.
+    pub settings: BuildSettings,
+    /// [`BuiltSlug::watch_digest`] of what is live: the same is not built again.
+    pub live: Option<String>,
     /// Takes notes; they are there also when the build fails or is dropped.
     pub journal: Journal,
+}
+
+impl BuildOrder {
+    /// An order without more wishes.
+    pub fn new(request: BuildRequest) -> Self {
+        Self {
+            request,
+            source_layer: None,
+            settings: BuildSettings::default(),
+            live: None,
+            journal: Journal::default(),
+        }
+    }
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Built {
+    /// A slug.
+    Slug(Box<BuiltSlug>),
+    /// Nothing that is watched differs from what is live.
+    Unchanged,
+}
+
+impl Built {
+    /// The slug, if one was built.
+    pub fn slug(self) -> Option<BuiltSlug> {
+        match self {
+            Self::Slug(slug) => Some(*slug),
+            Self::Unchanged => None,
+        }
+    }
 }
 
 /// A built app.
@@ -104,6 +145,8 @@ pub struct BuiltSlug {
     pub size_bytes: u64,
     /// `SHA256:…` over layers, process types and environment.
     pub checksum: String,
+    /// Of the files that are watched, if any are: equal for sources that need not be built again.
+    pub watch_digest: Option<String>,
 }
 
 /// What [`Builder::sweep`] found.
@@ -209,33 +252,18 @@ impl Builder {
     /// Dropping the future stops and removes the build's dynos. A closed `output` stops nothing.
     ///
     /// # Errors
-    /// [`BuildError::is_about_the_source`] tells the app's fault from the machine's.
-    pub async fn build(
-        &self,
-        request: BuildRequest,
-        output: mpsc::Sender<String>,
-    ) -> Result<BuiltSlug, BuildError> {
-        let order = BuildOrder {
-            request,
-            source_layer: None,
-            journal: Journal::default(),
-        };
-        self.carry_out(order, output).await
-    }
-
-    /// As [`Builder::build`], with notes of what is done, or from a source that is kept.
-    ///
-    /// # Errors
-    /// As [`Builder::build`]; [`BuildError::SourceGone`] when the layer is not there any more.
+    /// [`BuildError::is_about_the_source`] tells the app's fault from the machine's;
+    /// [`BuildError::SourceGone`] when the layer to build from is not there any more.
     pub async fn carry_out(
         &self,
         order: BuildOrder,
         output: mpsc::Sender<String>,
-    ) -> Result<BuiltSlug, BuildError> {
+    ) -> Result<Built, BuildError> {
         let _running = Listed::new(&self.running, order.request.build);
-        let mut errors = Output::new(output.clone());
+        let secrets = config::secrets(&order.request.config_vars);
+        let mut errors = Output::new(output.clone()).hiding(secrets.clone());
         let (timing, journal) = (Timing::begin(&self.config.clock), order.journal.clone());
-        let work = Box::pin(self.assemble(order, Output::new(output)));
+        let work = Box::pin(self.assemble(order, Output::new(output).hiding(secrets)));
         let result = tokio::time::timeout(BUILD_TIMEOUT, work)
             .await
             .unwrap_or_else(|_| {
@@ -292,33 +320,48 @@ impl Builder {
             .contains(&build)
     }
 
-    async fn assemble(
+    async fn assemble(&self, order: BuildOrder, mut output: Output) -> Result<Built, BuildError> {
+        let heading = format!(
+            "Building on the {} stack",
+            stack_title(&order.request.stack)
+        );
+        output.heading(&heading).await;
+        let timing = Timing::begin(&self.config.clock);
+        let Some(source) = self.source(&order, &mut output).await? else {
+            return Ok(Built::Unchanged);
+        };
+        order.journal.source(&source.layer);
+        order.journal.spend("unpack", timing.took());
+        let watch_digest = source.watch_digest.clone();
+        let slug = self.make(order, source, output).await?;
+        Ok(Built::Slug(Box::new(BuiltSlug {
+            watch_digest,
+            ..slug
+        })))
+    }
+
+    async fn make(
         &self,
         order: BuildOrder,
+        source: Source,
         mut output: Output,
     ) -> Result<BuiltSlug, BuildError> {
-        let (request, journal) = (order.request, order.journal);
-        output
-            .heading(&format!(
-                "Building on the {} stack",
-                stack_title(&request.stack)
-            ))
-            .await;
-        let timing = Timing::begin(&self.config.clock);
-        let (source, is_new) = match order.source_layer {
-            Some(key) => (self.kept_source(&key)?, false),
-            None => self.unpack(&request).await?,
-        };
-        journal.source(&source);
-        journal.spend("unpack", timing.took());
-        let tree = SourceTree::new(self.workshop.layers.path(&source.key));
+        let BuildOrder {
+            mut request,
+            settings,
+            journal,
+            ..
+        } = order;
+        let tree = SourceTree::new(self.workshop.layers.path(&source.layer.key));
+        heed_files(&tree, &mut request, &settings, &mut output).await?;
         let procfile = match tree.read_text("Procfile") {
             Some(text) => procfile::parse(&text)?,
             None => BTreeMap::new(),
         };
         let ids = (request.build, request.app, request.stack.clone());
+        let Source { layer, is_new, .. } = source;
         let mut execution =
-            Execution::new(self.workshop.clone(), ids, (tree, source), output, journal);
+            Execution::new(self.workshop.clone(), ids, (tree, layer), output, journal);
         if is_new {
             let source = &execution.source;
             execution.made.insert(source.key.clone());
@@ -362,37 +405,6 @@ impl Builder {
         self.finish(execution, plan, types, identity).await
     }
 
-    fn kept_source(&self, key: &str) -> Result<Layer, BuildError> {
-        let found = self.workshop.layers.find(key);
-        found.ok_or(BuildError::SourceGone)
-    }
-
-    /// The source as a layer, and whether it is one that was not there before.
-    async fn unpack(&self, request: &BuildRequest) -> Result<(Layer, bool), BuildError> {
-        let layers = self.workshop.layers.clone();
-        let ownership = Ownership {
-            owner: self.config.layer_owner,
-            now: self.config.clock.now(),
-        };
-        let archive = request.archive.clone();
-        let unpacked = tokio::task::spawn_blocking(move || {
-            layers.prepare()?;
-            let draft = layers.draft()?;
-            let unpacked = archive::unpack(&archive, &draft.path(), ownership)?;
-            let key = hex(&Sha256::digest(format!("source {}", unpacked.digest)));
-            let is_new = layers.find(&key).is_none();
-            Ok::<_, ArchiveError>((layers.commit(&draft, &key)?, is_new))
-        });
-        let runtimes = self.workshop.runtimes.clone();
-        blocking("make the cache directory", move || {
-            fs::create_dir_all(runtimes)
-        })
-        .await?;
-        Ok(unpacked
-            .await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error).into()))?)
-    }
-
     async fn finish(
         &self,
         mut execution: Execution,
@@ -431,6 +443,7 @@ impl Builder {
             env: plan.env,
             size_bytes: layers.iter().map(|layer| layer.size_bytes).sum(),
             checksum: format!("SHA256:{}", hex(&Sha256::digest(whole))),
+            watch_digest: None,
         })
     }
 }

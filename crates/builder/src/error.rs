@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use engine::EngineError;
 use thiserror::Error;
 
-use crate::{archive::ArchiveError, procfile::ProcfileError};
+use crate::{archive::ArchiveError, procfile::ProcfileError, shape::ShapeError};
 
 /// A build's end without a slug. [`BuildError::lines`] is what its owner is told.
 #[derive(Debug, Error)]
@@ -13,6 +13,9 @@ pub enum BuildError {
     /// The source archive was refused.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// What its own files or the app's settings say of it cannot be done.
+    #[error(transparent)]
+    Shape(ShapeError),
     /// No buildpack was chosen and none recognises the source.
     #[error("No default language could be detected for this app.")]
     NoLanguage,
@@ -149,18 +152,30 @@ impl BuildError {
                 vec![source.to_string()]
             }
             Self::Engine(error) => vec![error.to_string()],
+            Self::Shape(ShapeError::NoRoot { .. }) => {
+                vec!["hint: `landfall build-settings root_directory=null` builds the whole source.".to_owned()]
+            }
             Self::OverDisk { .. } => vec![
                 "hint: what a step leaves below /app and in /tmp counts, and each file for 4 KiB more."
                     .to_owned(),
             ],
             Self::SourceGone => vec!["hint: push it again.".to_owned()],
             Self::Buildpack { status, .. } => vec![format!("exit status {status}; see the output above.")],
-            Self::Archive(_) | Self::TimedOut { .. } => Vec::new(),
+            Self::Archive(_) | Self::Shape(_) | Self::TimedOut { .. } => Vec::new(),
         };
         if !advice.is_empty() {
             lines.push(String::new());
             lines.extend(advice);
         }
         lines
+    }
+}
+
+impl From<ShapeError> for BuildError {
+    fn from(error: ShapeError) -> Self {
+        match error {
+            ShapeError::Archive(error) => Self::Archive(error),
+            other => Self::Shape(other),
+        }
     }
 }

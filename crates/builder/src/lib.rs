@@ -22,13 +22,15 @@ pub mod packs;
 pub mod plan;
 pub mod procfile;
 pub mod runtimes;
+mod shape;
 mod source_tree;
 mod versions;
 
 pub use crate::{
-    build::{BuildOrder, BuildRequest, Builder, BuilderConfig, BuiltSlug, Swept},
+    build::{BuildOrder, BuildRequest, Builder, BuilderConfig, Built, BuiltSlug, Swept},
     error::BuildError,
     import::Imported,
     journal::{Journal, Noted},
     launch::launch_command,
+    shape::{ShapeError, check_watch_paths},
 };

@@ -12,10 +12,15 @@ pub(crate) const MAX_LINES: usize = 20_000;
 /// How many of the last lines an error carries.
 const TAIL_LINES: usize = 30;
 
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+
 /// Where a build's lines go.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: mpsc::Sender<String>,
+    /// Texts that are not shown.
+    secrets: Vec<String>,
     lines: usize,
     tail: VecDeque<String>,
 }
@@ -24,9 +29,16 @@ impl Output {
     pub(crate) fn new(sender: mpsc::Sender<String>) -> Self {
         Self {
             sender,
+            secrets: Vec::new(),
             lines: 0,
             tail: VecDeque::new(),
         }
+    }
+
+    /// The same, which puts [`HIDDEN`] in the place of secrets. Of two that overlap the first counts.
+    pub(crate) fn hiding(mut self, secrets: Vec<String>) -> Self {
+        self.secrets = secrets;
+        self
     }
 
     /// `-----> Python app detected`.
@@ -51,6 +63,7 @@ impl Output {
         } else {
             format!(" !     {text}")
         };
+        let line = self.hidden(line);
         // The reader may be gone; the build goes on.
         self.sender.send(line).await.ok();
     }
@@ -77,12 +90,23 @@ impl Output {
         std::mem::take(&mut self.tail).into()
     }
 
+    fn hidden(&self, line: String) -> String {
+        let mut line = line;
+        for secret in &self.secrets {
+            if line.contains(secret) {
+                line = line.replace(secret, HIDDEN);
+            }
+        }
+        line
+    }
+
     /// What is left of a line on a screen; kept for an error to show.
     fn remember<'a>(&mut self, line: &'a str) -> &'a str {
         let line = line.trim_end();
         // Progress bars write one line again and again; the last state is what counts.
         let line = line.rsplit('\r').next().unwrap_or(line);
-        self.tail.push_back(line.to_owned());
+        let shown = self.hidden(line.to_owned());
+        self.tail.push_back(shown);
         if self.tail.len() > TAIL_LINES {
             self.tail.pop_front();
         }
@@ -97,7 +121,7 @@ impl Output {
         let line = if self.lines > MAX_LINES {
             format!(" !     Output is left out from here on: more than {MAX_LINES} lines")
         } else {
-            line
+            self.hidden(line)
         };
         // The reader may be gone; the build goes on.
         self.sender.send(line).await.ok();
@@ -170,6 +194,22 @@ mod tests {
         assert_eq!(lines.len(), MAX_LINES + 2);
         assert_eq!(lines[MAX_LINES + 1], " !     failed");
         assert_eq!(tail.len(), TAIL_LINES);
+    }
+
+    #[tokio::test]
+    async fn secrets_are_hidden_wherever_they_come_from() {
+        let (lines, tail) = lines_of(20, async |output| {
+            let (sender, _) = mpsc::channel(1);
+            let own = std::mem::replace(output, Output::new(sender));
+            *output = own.hiding(vec!["s3cret-longer".to_owned(), "s3cret-l".to_owned()]);
+            output.tool("token s3cret-longer, s3cret-l").await;
+            output.verbatim("s3cret-l").await;
+            output.notice("failed with s3cret-longer").await;
+        })
+        .await;
+        let expected = ["       token ***, ***", "***", " !     failed with ***"];
+        assert_eq!(lines, expected);
+        assert_eq!(tail, ["token ***, ***", "***"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It must know only `api` and the ready file; everything else it learns by asking the platform.
 //! Read [`Ready`] first: it is how a command finds the platform.
 
+mod build_settings;
 mod builds;
 mod config;
 mod deploy;
@@ -18,6 +19,7 @@ mod slugs;
 mod status;
 
 pub use crate::{
+    build_settings::BuildSettingsArguments,
     builds::{BuildArguments, BuildInfoArguments, BuildsArguments},
     deploy::{DeployArguments, RepositoryArguments},
     edge::EdgeArguments,
@@ -138,6 +140,14 @@ pub fn cancel_build(ready_file: &Path, arguments: &BuildArguments) -> Result<()>
 /// As [`list_builds`], and when the new build fails.
 pub fn rebuild(ready_file: &Path, arguments: &BuildArguments) -> Result<()> {
     builds::rebuild(ready_file, arguments)
+}
+
+/// `landfall build-settings`: shows and sets what of an app's source is built, and when.
+///
+/// # Errors
+/// When no platform runs, or it refuses.
+pub fn run_build_settings(ready_file: &Path, arguments: &BuildSettingsArguments) -> Result<()> {
+    build_settings::build_settings(ready_file, arguments)
 }
 
 /// `landfall deploy`: has the platform fetch a repository and build it.

@@ -4,6 +4,7 @@
 //! nothing. The output ends when the release is live or has failed. Whose build is next: [`queue`].
 
 mod queue;
+mod release;
 mod turns;
 
 use std::{
@@ -18,13 +19,10 @@ use api::{
     ids::{AppId, BuildId},
     names::ProcessType,
 };
-use builder::{BuildOrder, BuildRequest, BuiltSlug, Journal};
-use futures_util::{StreamExt, stream::BoxStream};
+use builder::{BuildOrder, BuildRequest, Built, Journal};
+use futures_util::stream::BoxStream;
 use logs::LogSource;
-use store::{
-    App, Build, BuildCause, BuildOutcome, NewBuild, NewRelease, NewSlug, Release, ReleaseStatus,
-    StoreError,
-};
+use store::{App, Build, BuildCause, BuildOutcome, NewBuild, Release, StoreError};
 use tokio::sync::{RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -34,19 +32,17 @@ use self::{
 };
 use crate::{
     Caller, Platform,
+    build_settings::Watched,
     caller::system_change,
     error::{Error, Result},
     fetches::{SourceOf, checksum_told},
     outputs::OutputWriter,
     reconcile::perform::chain,
-    releases::has_release_phase,
 };
 
 /// Output lines on their way from the builder; a slow disk holds the builder back.
 const LINE_BUFFER: usize = 256;
 
-/// A push that waits longer than this for its release is told what for.
-const QUIET_WAIT: Duration = Duration::from_secs(5);
 /// Said when nothing of an app will receive requests.
 const NO_WEB: [&str; 3] = [
     " !     No web process type: nothing will answer at the app's URL.",
@@ -379,7 +375,7 @@ impl Platform {
             self.await_turn(work, output).await?;
             self.make_slug(work, output).await
         };
-        let built = tokio::select! {
+        let (built, watched) = tokio::select! {
             built = building => built?,
             () = work.cancel.cancelled() => {
                 return Err(Error::Invalid { message: "Build canceled.".to_owned() });
@@ -387,6 +383,10 @@ impl Platform {
         };
         // Other apps need not wait until this one's release is live, but its next build does.
         work.turn.release();
+        let built = match (built, watched) {
+            (Built::Slug(built), _) => *built,
+            (Built::Unchanged, watched) => return self.keep_release(work, watched, output).await,
+        };
         let has_web = built.process_types.keys().any(ProcessType::is_web);
         let release = self.record_slug(work, built).await?;
         output.line("-----> Launching...").await?;
@@ -413,9 +413,18 @@ impl Platform {
     }
 
     /// Runs the builder while its lines go to the output.
-    async fn make_slug(&self, work: &Work, output: &mut OutputWriter) -> Result<BuiltSlug> {
+    async fn make_slug(
+        &self,
+        work: &Work,
+        output: &mut OutputWriter,
+    ) -> Result<(Built, Option<Release>)> {
         let (sender, mut lines) = mpsc::channel::<String>(LINE_BUFFER);
         let config_vars = self.store.config_vars(work.app.id).await?;
+        let settings = self.store.build_settings(work.app.id).await?;
+        let (live, release) = match self.watched(work.app.id).await? {
+            Some(Watched { release, digest }) => (Some(digest), Some(release)),
+            None => (None, None),
+        };
         let building = async {
             let which = (&work.app, &work.build);
             let brought = self.bring_source(which, &work.source, &sender).await?;
@@ -434,6 +443,8 @@ impl Platform {
             let order = BuildOrder {
                 request,
                 source_layer: brought.layer,
+                settings,
+                live,
                 journal: work.journal.clone(),
             };
             Ok::<_, Error>(self.builder.carry_out(order, sender).await?)
@@ -447,119 +458,7 @@ impl Platform {
         };
         let (built, copied) = tokio::join!(building, copying);
         copied?;
-        built
-    }
-
-    /// Puts slug and release on record; from here on the reconciler brings the release live.
-    async fn record_slug(&self, work: &Work, built: BuiltSlug) -> Result<Release> {
-        let change = work.caller.change();
-        let slug = NewSlug {
-            app: work.app.id,
-            stack: work.build.stack.clone(),
-            commit: work.commit().cloned(),
-            language: built.language,
-            layers: built.layers,
-            process_types: built.process_types,
-            env: built.env,
-            size_bytes: built.size_bytes,
-            checksum: built.checksum,
-        };
-        let slug = self.store.create_slug(&change, &slug).await?;
-        let commit = work.commit().map_or("source", String::as_str);
-        let new = NewRelease {
-            app: work.app.id,
-            account: work.caller.account,
-            description: format!("Deploy {}", commit.get(..8).unwrap_or(commit)),
-            slug: Some(slug.id),
-            config_updates: None,
-            config_replacement: None,
-            output_stream: has_release_phase(&slug),
-        };
-        let (_, release) = self
-            .store
-            .finish_build_with_release(&change, work.build.id, &new)
-            .await?;
-        self.announce_release(&work.caller, &release).await;
-        Ok(release)
-    }
-
-    /// Follows a release until it is live or has failed.
-    async fn tell_release(
-        &self,
-        work: &Work,
-        release: &Release,
-        output: &mut OutputWriter,
-    ) -> Result<()> {
-        if release.output_stream {
-            output.line("-----> Running release command...").await?;
-            self.copy_release_output(release, output).await?;
-        }
-        let finished = self.await_boot(work, release, output).await?;
-        self.note_release(&work.journal, release, &finished).await?;
-        if finished.status == ReleaseStatus::Succeeded {
-            output
-                .line(&format!("       Released v{}", finished.version))
-                .await?;
-            let url = self.settings.web_url(&work.app.name);
-            output
-                .line(&format!("       {url} deployed to Landfall"))
-                .await?;
-            return Ok(());
-        }
-        let message = finished.failure_message.unwrap_or_default();
-        for (index, line) in message.lines().enumerate() {
-            let mark = if index == 0 { " !     " } else { "       " };
-            output.line(&format!("{mark}{line}")).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the release, and says so once if that takes a while.
-    async fn await_boot(
-        &self,
-        work: &Work,
-        release: &Release,
-        output: &mut OutputWriter,
-    ) -> Result<Release> {
-        let mut decided = std::pin::pin!(self.await_release(work.app.id, release.id));
-        if let Ok(finished) = tokio::time::timeout(QUIET_WAIT, decided.as_mut()).await {
-            return finished;
-        }
-        let seconds = self.settings.boot_timeout.as_secs();
-        let text = format!("       Waiting for web to answer on $PORT, at most {seconds} seconds");
-        output.line(&text).await?;
-        decided.await
-    }
-
-    /// Copies what the release phase prints, as it comes.
-    async fn copy_release_output(
-        &self,
-        release: &Release,
-        output: &mut OutputWriter,
-    ) -> Result<()> {
-        let id = release.id.as_uuid();
-        let mut changes = self.nudges.changes();
-        loop {
-            changes.borrow_and_update();
-            let now = self.store.release(release.app, release.id).await?;
-            if now.status != ReleaseStatus::Pending || self.outputs.is_live(id) {
-                break;
-            }
-            if changes.changed().await.is_err() {
-                return Ok(());
-            }
-        }
-        let mut stream = self.outputs.read(id, 0);
-        let mut text = Vec::new();
-        while let Some(Ok(bytes)) = stream.next().await {
-            text.extend_from_slice(&bytes);
-            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = text.drain(..=end).collect();
-                let line = String::from_utf8_lossy(&line);
-                output.line(&format!("       {}", line.trim_end())).await?;
-            }
-        }
-        Ok(())
+        Ok((built?, release))
     }
 
     async fn record_failure(&self, work: &Work, error: &Error, output: &mut OutputWriter) {

@@ -18,6 +18,7 @@ use crate::{
     Platform,
     authorize::{Action, Bearer, Target},
     error::{Error, Result},
+    merge::merged,
 };
 
 /// Entries of one setting.
@@ -68,7 +69,7 @@ impl Platform {
     ) -> Result<Edge> {
         let present = self.store.edge(app.id).await?;
         let names: Vec<String> = update.keys().cloned().collect();
-        let mut edge = merged(&present, update)?;
+        let mut edge = merged(&present, update, "edge")?;
         check(&edge)?;
         for path in &edge.paths {
             let other = self.app(path.app.as_str()).await?;
@@ -130,35 +131,6 @@ impl Platform {
         };
         edge.paths.iter().map(route).collect()
     }
-}
-
-fn merged(present: &Edge, update: Map<String, Value>) -> Result<Edge> {
-    let invalid = |error: serde_json::Error| Error::Invalid {
-        message: format!("These are no edge settings: {error}."),
-    };
-    let Value::Object(mut all) = serde_json::to_value(present).map_err(invalid)? else {
-        return Ok(present.clone());
-    };
-    for (name, value) in update {
-        // Also of a setting that is off: a misspelt name must not pass for one.
-        if value.is_null() {
-            let probe = Map::from_iter([(name.clone(), Value::Null)]);
-            if is_unknown(probe) {
-                return Err(Error::Invalid {
-                    message: format!("There is no edge setting {name}."),
-                });
-            }
-            all.remove(&name);
-        } else {
-            all.insert(name, value);
-        }
-    }
-    serde_json::from_value(Value::Object(all)).map_err(invalid)
-}
-
-fn is_unknown(probe: Map<String, Value>) -> bool {
-    serde_json::from_value::<Edge>(Value::Object(probe))
-        .is_err_and(|error| error.to_string().starts_with("unknown field"))
 }
 
 /// What the types do not see to.
@@ -366,7 +338,7 @@ mod tests {
         let Value::Object(update) = update else {
             panic!("an object")
         };
-        let mut edge = merged(present, update).map_err(|error| error.to_string())?;
+        let mut edge = merged(present, update, "edge").map_err(|error| error.to_string())?;
         check(&edge).map_err(|error| error.to_string())?;
         if let Some(auth) = &mut edge.basic_auth {
             hash_passwords(auth, present.basic_auth.as_ref()).map_err(|error| error.to_string())?;

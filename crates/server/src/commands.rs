@@ -65,20 +65,8 @@ enum Command {
     PsForward(PsForward),
     /// Print what dynos of each size may use
     Sizes(sizes::Arguments),
-    /// List an app's builds: landfall builds -a APP
-    Builds(builds::List),
-    /// Show how a build went; --explain: each step, cached or why not
-    #[command(name = "builds:info")]
-    BuildsInfo(builds::Show),
-    /// Print what a build printed, live while it goes on
-    #[command(name = "builds:output")]
-    BuildsOutput(builds::One),
-    /// Stop a build that waits or runs
-    #[command(name = "builds:cancel")]
-    BuildsCancel(builds::One),
-    /// Build the source of an earlier build again
-    #[command(name = "builds:rebuild")]
-    BuildsRebuild(builds::One),
+    #[command(flatten)]
+    Builds(builds::Command),
     /// Show or change what the router does for an app beyond routing: landfall edge -a APP
     Edge(Edge),
     /// Deploy a directory without git: landfall push -a APP
@@ -257,11 +245,7 @@ fn run(command: Command) -> Result<ExitCode> {
             cli::forward(&cli::Ready::path_in(&config(choices)?.data), &arguments)
         }
         Command::Sizes(arguments) => sizes::run(arguments),
-        Command::Builds(arguments) => builds::list(arguments),
-        Command::BuildsInfo(arguments) => builds::info(arguments),
-        Command::BuildsOutput(arguments) => builds::run(arguments, cli::print_build_output),
-        Command::BuildsCancel(arguments) => builds::run(arguments, cli::cancel_build),
-        Command::BuildsRebuild(arguments) => builds::run(arguments, cli::rebuild),
+        Command::Builds(command) => builds::run(command),
         Command::Edge(Edge { choices, arguments }) => {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_edge(&ready, &arguments).map(|()| ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod apps;
 mod authorizations;
 mod backend;
 mod build_records;
+mod build_settings;
 mod buildpack_installations;
 mod builds;
 mod change;

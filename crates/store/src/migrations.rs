@@ -57,6 +57,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 11,
         sql: include_str!("../migrations/0011_teams.sql"),
     },
+    Migration {
+        version: 15,
+        sql: include_str!("../migrations/0015_build_settings.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

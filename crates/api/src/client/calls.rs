@@ -13,6 +13,7 @@ use crate::{
     accounts::Account,
     apps::{App, AppUpdate, NewApp},
     build_records::BuildRecord,
+    build_settings::BuildSettings,
     builds::{Build, NewBuild},
     config_vars::{ConfigVarUpdates, ConfigVars},
     domains::Domain,
@@ -334,6 +335,22 @@ impl Client {
     /// What the router does for an app beyond routing.
     pub async fn edge(&self, app: &str) -> Result<Edge, ClientError> {
         self.call(Method::GET, &paths::edge(app), NO_BODY).await
+    }
+
+    /// What of an app's source is built, when, and with which config vars.
+    pub async fn build_settings(&self, app: &str) -> Result<BuildSettings, ClientError> {
+        self.call(Method::GET, &paths::build_settings(app), NO_BODY)
+            .await
+    }
+
+    /// Changes build settings by name; `null` is as if it were never set.
+    pub async fn update_build_settings(
+        &self,
+        app: &str,
+        update: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<BuildSettings, ClientError> {
+        self.call(Method::PATCH, &paths::build_settings(app), Some(update))
+            .await
     }
 
     /// Changes edge settings by name; `null` is off.

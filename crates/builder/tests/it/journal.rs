@@ -26,13 +26,14 @@ async fn order(
 ) -> (Result<Vec<String>, BuildError>, Journal) {
     let journal = Journal::new("secret");
     let order = BuildOrder {
-        request,
         source_layer,
         journal: journal.clone(),
+        ..BuildOrder::new(request)
     };
     let (sender, _) = mpsc::channel(1);
     let built = bench.builder.carry_out(order, sender).await;
-    (built.map(|slug| slug.layers), journal)
+    let layers = |built: builder::Built| built.slug().unwrap().layers;
+    (built.map(layers), journal)
 }
 
 fn outcomes(noted: &Noted) -> Vec<(&str, StepOutcome, Vec<&str>)> {

@@ -14,7 +14,9 @@ use api::{
     clock::Clock,
     ids::{AppId, BuildId, DynoId},
 };
-use builder::{BuildError, BuildRequest, Builder, BuilderConfig, BuiltSlug, launch_command};
+use builder::{
+    BuildError, BuildOrder, BuildRequest, Builder, BuilderConfig, BuiltSlug, launch_command,
+};
 use engine::{DynoKind, DynoSpec, Engine, Limits, Stdio};
 use engine_local::{LAYER_OWNER, LocalEngine, LocalEngineConfig};
 use tokio::sync::{OnceCell, mpsc};
@@ -108,7 +110,9 @@ impl Machine {
             }
             lines.join("\n")
         });
-        let result = self.builder.build(request, sender).await;
+        let order = BuildOrder::new(request);
+        let result = self.builder.carry_out(order, sender).await;
+        let result = result.map(|built| built.slug().unwrap());
         (result, lines.await.unwrap())
     }
 

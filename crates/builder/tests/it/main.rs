@@ -15,5 +15,6 @@ mod real_classic;
 mod real_cnb;
 mod real_images;
 mod real_limits;
+mod shape;
 mod static_server;
 mod workbench;

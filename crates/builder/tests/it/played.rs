@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use builder::BuildError;
+use builder::{BuildError, BuildOrder};
 use engine::{DynoSpec, Engine as _};
 
 use crate::workbench::{Outcome, Played, PlayedEngine, Workbench, leave};
@@ -237,7 +237,12 @@ async fn a_dropped_build_leaves_no_dyno() {
     let request = bench.request(&[("requirements.txt", "")]);
     let builder = bench.builder.clone();
     let (sender, _receiver) = tokio::sync::mpsc::channel(64);
-    let build = tokio::spawn(async move { builder.build(request, sender).await.map(|_| ()) });
+    let build = tokio::spawn(async move {
+        builder
+            .carry_out(BuildOrder::new(request), sender)
+            .await
+            .map(drop)
+    });
     while !HANGING.load(Ordering::SeqCst) {
         tokio::task::yield_now().await;
     }

@@ -14,7 +14,7 @@ use api::{
     ids::{AppId, BuildId, DynoId},
 };
 use async_trait::async_trait;
-use builder::{BuildError, BuildRequest, Builder, BuilderConfig, BuiltSlug};
+use builder::{BuildError, BuildOrder, BuildRequest, Builder, BuilderConfig, Built, BuiltSlug};
 use engine::{
     AttachStream, DynoExit, DynoReport, DynoSpec, DynoState, Engine, EngineError, LogBatch,
     LogRecord, LogStream, Probe,
@@ -209,15 +209,17 @@ pub(crate) struct Workbench {
 
 /// How one build ended, and all it put out.
 pub(crate) struct Outcome {
-    pub(crate) result: Result<BuiltSlug, BuildError>,
+    pub(crate) result: Result<Built, BuildError>,
     pub(crate) output: String,
 }
 
 impl Outcome {
     pub(crate) fn slug(&self) -> &BuiltSlug {
-        self.result
-            .as_ref()
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.output))
+        match &self.result {
+            Ok(Built::Slug(slug)) => slug,
+            Ok(Built::Unchanged) => panic!("nothing was built\n{}", self.output),
+            Err(error) => panic!("{error}\n{}", self.output),
+        }
     }
 }
 
@@ -264,6 +266,10 @@ impl Workbench {
     }
 
     pub(crate) async fn build(&self, request: BuildRequest) -> Outcome {
+        self.carry_out(BuildOrder::new(request)).await
+    }
+
+    pub(crate) async fn carry_out(&self, order: BuildOrder) -> Outcome {
         let (sender, mut receiver) = mpsc::channel(16);
         let lines = tokio::spawn(async move {
             let mut lines = Vec::new();
@@ -272,7 +278,7 @@ impl Workbench {
             }
             lines
         });
-        let result = self.builder.build(request, sender).await;
+        let result = self.builder.carry_out(order, sender).await;
         let output = lines.await.unwrap().join("\n");
         Outcome { result, output }
     }

@@ -10,6 +10,7 @@ mod apps;
 mod authenticate;
 mod authorizations;
 mod build_records;
+mod build_settings;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
@@ -127,6 +128,7 @@ pub fn table() -> Vec<Route> {
         apps::routes(),
         authorizations::routes(),
         build_records::routes(),
+        build_settings::routes(),
         builds::routes(),
         buildpack_installations::routes(),
         buildpack_registry::routes(),

@@ -29,6 +29,7 @@ macro_rules! case {
 
 mod accounts;
 mod apps;
+mod build_settings;
 mod builds;
 mod certificates;
 mod cluster;

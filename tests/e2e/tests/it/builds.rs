@@ -59,6 +59,42 @@ fn a_build_is_on_record_explained_and_done_again() {
 }
 
 #[test]
+fn a_part_of_a_repository_is_built_when_it_changes() {
+    let app = App::create(Platform::shared(), "static");
+    std::fs::create_dir_all(app.tree.join("site/drafts")).unwrap();
+    app.change("site/drafts/a.html", "draft");
+    app.change("site/.slugignore", "/drafts\n");
+    app.change("site/index.html", "first");
+    landfall(&app, "build-settings", &["--root", "../site"])
+        .refused()
+        .says("is not a directory within the source");
+    landfall(
+        &app,
+        "build-settings",
+        &["--root", "site", "--watch", "site"],
+    )
+    .ok()
+    .says("Root directory: site");
+    app.push()
+        .ok()
+        .says("Building the directory site")
+        .says("Deleting 1 files matching .slugignore patterns.")
+        .says("Released v2");
+    assert_eq!(app.get("/").body, "first");
+    assert_eq!(app.get("/drafts/a.html").status, 404);
+
+    app.change("notes.txt", "outside");
+    app.push()
+        .ok()
+        .says("No watched file has changed (site)")
+        .says("Nothing is built: v2 stays live");
+    landfall(&app, "builds", &[]).ok().says("   2  succeeded");
+    app.change("site/index.html", "second");
+    app.push().ok().says("Released v3");
+    assert_eq!(app.get("/").body, "second");
+}
+
+#[test]
 fn a_build_that_fails_says_so_in_its_record() {
     let app = App::create(Platform::shared(), "failing-build");
     app.push().refused();
