@@ -38,8 +38,9 @@ const STEP_PIDS: u32 = 4096;
 /// Bytes that a build step may write, a little more than a layer may hold; each file counts 4 KiB
 /// beside its content, so that files are limited, too.
 pub(crate) const STEP_DISK_BYTES: u64 = 5 * 1024 * 1024 * 1024;
-/// A build's share of processor time; one standard dyno has 100.
-const STEP_CPU_WEIGHT: u16 = 20;
+/// A build step's share of processor time, as much as a standard dyno's; of that the engine gives
+/// builds a small part.
+const STEP_CPU_WEIGHT: u16 = 100;
 /// How long a list of versions is taken as true.
 pub(crate) const CATALOGUE_TTL: Duration = Duration::from_hours(24);
 /// Longest catalogue, in bytes.

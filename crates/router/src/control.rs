@@ -35,7 +35,7 @@ use self::{receive::Incoming, told::Told};
 use crate::{
     access::SpoolSender,
     config::RouterConfig,
-    feed::Addresses,
+    feed::{Addresses, PROTOCOL_WITH_SERVICE_TIMES},
     handover,
     metrics::Ledger,
     run::Stop,
@@ -367,10 +367,13 @@ impl Control {
             *draining.entry(backend.app).or_default() += backend.in_flight() as u64;
         }
         let activity = told.activity(&self.routes.keeper(), &draining);
-        match activity {
-            Some(message) => server.tell(&message).await,
-            None => Ok(()),
+        let times = (server.protocol >= PROTOCOL_WITH_SERVICE_TIMES)
+            .then(|| told.service_times(&self.ledger.services()))
+            .flatten();
+        for message in activity.into_iter().chain(times) {
+            server.tell(&message).await?;
         }
+        Ok(())
     }
 
     /// Every count that changed since it was last told.

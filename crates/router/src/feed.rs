@@ -33,6 +33,8 @@ pub(crate) const PROTOCOL_WITH_SLEEP: u32 = 2;
 pub(crate) const PROTOCOL_WITH_ENTRIES: u32 = 3;
 /// The first in which the server gives its word, and tells notes.
 pub(crate) const PROTOCOL_WITH_WORD: u32 = 4;
+/// The first in which the router says how long requests take.
+pub(crate) const PROTOCOL_WITH_SERVICE_TIMES: u32 = 5;
 /// Between two words.
 const WORD_INTERVAL: Duration = Duration::from_secs(5);
 /// A connected server that says nothing for so long is stuck.
@@ -85,6 +87,8 @@ struct View {
     is_lost: bool,
     in_flight: HashMap<DynoId, u64>,
     addresses: Option<Addresses>,
+    /// As in [`FromRouter::ServiceTimes`].
+    service_times: Vec<u64>,
 }
 
 /// Where what the router says goes.
@@ -118,6 +122,7 @@ impl Feed {
             is_lost: false,
             in_flight: HashMap::new(),
             addresses: None,
+            service_times: Vec::new(),
         });
         let (notices, _) = broadcast::channel(NOTICES);
         let told = Told {
@@ -139,6 +144,11 @@ impl Feed {
     /// `Activity`, nothing else.
     pub fn notices(&self) -> broadcast::Receiver<FromRouter> {
         self.notices.subscribe()
+    }
+
+    /// What the connected router said last in [`FromRouter::ServiceTimes`]; empty if it has not.
+    pub fn service_times(&self) -> Vec<u64> {
+        self.view.borrow().service_times.clone()
     }
 
     /// Makes `table` the one the router shall serve by. Returns at once; versions published while
@@ -260,6 +270,7 @@ impl View {
             is_lost: false,
             in_flight: HashMap::new(),
             addresses: Some(addresses),
+            service_times: Vec::new(),
         }
     }
 
@@ -289,6 +300,7 @@ impl Told {
             FromRouter::Hello { .. }
             | FromRouter::InFlight { .. }
             | FromRouter::Drained { .. }
+            | FromRouter::ServiceTimes { .. }
             | FromRouter::Resync => {}
         }
     }
@@ -296,6 +308,7 @@ impl Told {
 
 fn hear(view: &mut View, message: &FromRouter) {
     match *message {
+        FromRouter::ServiceTimes { ref counts } => view.service_times.clone_from(counts),
         FromRouter::Applied { version } if view.sent == Some(version) => {
             view.applied = Some(version);
         }

@@ -16,6 +16,7 @@ mod server;
 mod text;
 
 pub(crate) use self::{
+    cells::Distribution,
     counts::{Ended, LaneCounts, SerialHasher, Unrouted},
     ledger::{AppTotals, Ledger},
     page::Sources,

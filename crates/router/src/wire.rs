@@ -32,8 +32,9 @@ pub use self::{
 
 /// The version of this protocol, said in [`FromRouter::Hello`] and [`ToRouter::Hello`]. Since 2
 /// there is sleep; before, the server said no hello. Since 3 the table comes entry by entry;
-/// before, it came whole. Since 4 the server gives its word now and then, and there are notes.
-pub const PROTOCOL: u32 = 4;
+/// before, it came whole. Since 4 the server gives its word now and then, and there are notes. Since 5
+/// the router says how long requests take.
+pub const PROTOCOL: u32 = 5;
 
 /// The longest message either side accepts, in bytes: far above a whole table of 100 000 routes,
 /// as protocols before 3 have it.
@@ -301,6 +302,14 @@ pub enum FromRouter {
     Activity {
         /// In any order.
         apps: Vec<AppActivity>,
+    },
+    /// How long dynos took for the requests that have ended since the router started, of all apps
+    /// together: sent every few seconds when there are more. Since protocol 5.
+    ServiceTimes {
+        /// How many took up to 250 µs, how many longer than that and up to 500 µs, and so on, each
+        /// twice as long as the one before; in the last all that took longer. They shrink when an
+        /// app is forgotten.
+        counts: Vec<u64>,
     },
 }
 

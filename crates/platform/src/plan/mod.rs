@@ -10,6 +10,7 @@ mod cycles;
 pub mod disk;
 pub mod dynos;
 pub mod health;
+pub mod pace;
 pub mod pressure;
 pub mod releases;
 pub mod routes;

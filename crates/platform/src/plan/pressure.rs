@@ -1,7 +1,8 @@
 //! Whether builds have to pause, because what they take is missed elsewhere. Pure.
 //!
 //! Processor time and the disk's are shared by weight, and builds weigh little; memory cannot be
-//! given back by weight, and a disk that is busy to the full delays everybody. Read [`decide`].
+//! given back by weight, and a disk that is busy to the full delays everybody. Whatever else it may
+//! be that live apps miss, their requests take longer. Read [`decide`].
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use api::clock::Time;
 
 /// Longest pause at once, so that a build comes to an end on a machine that is always busy.
 const LONGEST: Duration = Duration::from_secs(20);
+/// Shortest pause: live apps answer faster as soon as it begins, which would end it.
+const SHORTEST: Duration = Duration::from_secs(10);
 /// Shortest time between two pauses.
 const BETWEEN: Duration = Duration::from_secs(10);
 
@@ -22,6 +25,8 @@ pub struct Pressure {
     pub io_full: f64,
     /// Memory that can still be had, in percent of all; for kernels that tell no pressure, too.
     pub available: f64,
+    /// Requests to live apps that are slow, in percent, see [`super::pace::Pace::take`].
+    pub slow_requests: f64,
 }
 
 /// Whether builds pause, and since when they do or do not.
@@ -37,7 +42,7 @@ pub struct Pause {
 pub fn decide(before: Pause, pressure: Pressure, now: Time) -> Pause {
     let for_so_long = now.since(before.since);
     let is_on = if before.is_on {
-        for_so_long < LONGEST && !is_relaxed(pressure)
+        for_so_long < SHORTEST || (for_so_long < LONGEST && !is_relaxed(pressure))
     } else {
         for_so_long >= BETWEEN && is_pressed(pressure)
     };
@@ -49,11 +54,17 @@ pub fn decide(before: Pause, pressure: Pressure, now: Time) -> Pause {
 }
 
 fn is_pressed(pressure: Pressure) -> bool {
-    pressure.memory_some >= 10.0 || pressure.io_full >= 40.0 || pressure.available < 4.0
+    pressure.memory_some >= 10.0
+        || pressure.io_full >= 40.0
+        || pressure.available < 4.0
+        || pressure.slow_requests >= 5.0
 }
 
 fn is_relaxed(pressure: Pressure) -> bool {
-    pressure.memory_some < 5.0 && pressure.io_full < 20.0 && pressure.available >= 6.0
+    pressure.memory_some < 5.0
+        && pressure.io_full < 20.0
+        && pressure.available >= 6.0
+        && pressure.slow_requests < 2.0
 }
 
 /// From the text of `/proc/pressure/memory`, `/proc/pressure/io` and `/proc/meminfo`; what cannot
@@ -69,6 +80,7 @@ pub fn read(memory: &str, io: &str, meminfo: &str) -> Pressure {
         memory_some: average(memory, "some"),
         io_full: average(io, "full"),
         available: share.map_or(100.0, |(total, available)| available * 100.0 / total),
+        slow_requests: 0.0,
     }
 }
 
@@ -90,6 +102,7 @@ mod tests {
         memory_some: 0.0,
         io_full: 0.0,
         available: 50.0,
+        slow_requests: 0.0,
     };
 
     fn check(is_on: bool, seconds: u64, pressure: Pressure, expected: bool) {
@@ -119,18 +132,23 @@ mod tests {
             ..CALM
         };
         check(false, 60, CALM, false);
-        for pressed in [memory, disk, little] {
+        let slow = Pressure {
+            slow_requests: 6.0,
+            ..CALM
+        };
+        for pressed in [memory, disk, little, slow] {
             check(false, 60, pressed, true);
-            check(true, 5, pressed, true);
+            check(true, 15, pressed, true);
             check(true, 25, pressed, false);
             check(false, 5, pressed, false);
         }
-        check(true, 1, CALM, false);
+        check(true, 5, CALM, true);
+        check(true, 11, CALM, false);
         let between = Pressure {
             memory_some: 7.0,
             ..CALM
         };
-        check(true, 1, between, true);
+        check(true, 11, between, true);
         check(false, 60, between, false);
     }
 
@@ -144,7 +162,8 @@ mod tests {
             Pressure {
                 memory_some: 12.5,
                 io_full: 3.0,
-                available: 25.0
+                available: 25.0,
+                slow_requests: 0.0,
             }
         );
         let nothing = read("", "some avg10=x", "");
@@ -153,7 +172,8 @@ mod tests {
             Pressure {
                 memory_some: 0.0,
                 io_full: 0.0,
-                available: 100.0
+                available: 100.0,
+                slow_requests: 0.0,
             }
         );
     }

@@ -1,5 +1,5 @@
-//! Freezes builds while the machine is short of memory or its disk is busy to the full, and thaws
-//! them again. Decides nothing, see `plan::pressure`.
+//! Freezes builds while the machine is short of memory, its disk is busy to the full, or live apps
+//! answer slowly, and thaws them again. Decides nothing, see `plan::pressure`.
 
 use std::time::Duration;
 
@@ -8,7 +8,10 @@ use engine::{DynoKind, DynoState, EngineError};
 
 use crate::{
     Platform,
-    plan::pressure::{Pause, Pressure, decide, read},
+    plan::{
+        pace::Pace,
+        pressure::{Pause, Pressure, decide, read},
+    },
 };
 
 /// How often it is looked, while anything is built.
@@ -21,12 +24,19 @@ pub(super) async fn watch(platform: Platform) {
         is_on: false,
         since: Time::from_micros(0),
     };
+    let mut pace = Pace::default();
     loop {
         tokio::time::sleep(EVERY).await;
-        if !pause.is_on && !platform.running_builds.is_building() {
+        let is_building = platform.running_builds.is_building();
+        let slow_requests = pace.take(platform.feed.service_times(), is_building);
+        if !pause.is_on && !is_building {
             continue;
         }
-        let next = decide(pause, pressure().await, platform.clock.now());
+        let pressure = Pressure {
+            slow_requests,
+            ..pressure().await
+        };
+        let next = decide(pause, pressure, platform.clock.now());
         // Also steps that began during the pause stand still.
         if (next.is_on || pause.is_on)
             && let Err(error) = apply(&platform, next).await
@@ -35,7 +45,7 @@ pub(super) async fn watch(platform: Platform) {
         }
         if next.is_on != pause.is_on {
             let what = if next.is_on { "paused" } else { "resumed" };
-            tracing::info!("builds are {what}: memory or disk");
+            tracing::info!(?pressure, "builds are {what}");
         }
         pause = next;
     }

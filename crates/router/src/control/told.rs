@@ -15,6 +15,7 @@ use api::{
 };
 
 use crate::{
+    metrics::Distribution,
     table::{App, Backend, Keeper, Standing, Subject},
     wire::{AppActivity, AppState, FromRouter},
 };
@@ -30,6 +31,8 @@ pub(super) struct Told {
     calls: HashMap<AppId, u64>,
     /// When the last request was, in milliseconds after the router's start, and what was in flight.
     activity: HashMap<AppId, (u64, u64)>,
+    /// How many requests it was told the times of.
+    timed: u64,
 }
 
 impl Told {
@@ -40,6 +43,7 @@ impl Told {
             tickets: HashMap::new(),
             calls: HashMap::new(),
             activity: HashMap::new(),
+            timed: 0,
         }
     }
 
@@ -114,6 +118,14 @@ impl Told {
         }
         self.activity.retain(|app, _| seen.contains(app));
         (!apps.is_empty()).then_some(FromRouter::Activity { apps })
+    }
+
+    /// How long requests took, if others have ended since this was last asked.
+    pub(super) fn service_times(&mut self, times: &Distribution) -> Option<FromRouter> {
+        let before = std::mem::replace(&mut self.timed, times.count());
+        (before != self.timed).then(|| FromRouter::ServiceTimes {
+            counts: times.buckets.to_vec(),
+        })
     }
 }
 

@@ -169,6 +169,24 @@ impl Ledger {
         taken.into_iter().map(Taken::add_up).collect()
     }
 
+    /// How long the dynos of all apps took.
+    pub(crate) fn services(&self) -> Distribution {
+        let lanes: Vec<Arc<DynoCells>> = {
+            let inner = self.lock();
+            let apps = inner.apps.values().chain([&inner.others]);
+            let dynos = apps.flat_map(|app| app.dynos.values());
+            let dynos = dynos.chain([&inner.other_dynos]);
+            dynos
+                .flat_map(|dyno| dyno.lanes.values().cloned())
+                .collect()
+        };
+        let mut sum = Distribution::default();
+        for lane in lanes {
+            sum.add(&lane.services.read());
+        }
+        sum
+    }
+
     /// What there is between router and server.
     pub(crate) fn contact(&self) -> &Contact {
         &self.contact

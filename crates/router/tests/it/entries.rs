@@ -35,7 +35,13 @@ impl Server {
             writer,
         };
         let hello = server.heard().await;
-        assert!(matches!(hello, FromRouter::Hello { protocol: 4, .. }));
+        assert!(matches!(
+            hello,
+            FromRouter::Hello {
+                protocol: PROTOCOL,
+                ..
+            }
+        ));
         server.say(&ToRouter::Hello { protocol: PROTOCOL }).await;
         server
     }
@@ -59,12 +65,24 @@ impl Server {
         self.say(&ToRouter::End { version }).await;
     }
 
-    /// The next message that is not about how busy apps are.
+    /// The next message that is not about how busy apps are, and how fast.
     async fn heard(&mut self) -> FromRouter {
         loop {
             match within(self.messages.next()).await.unwrap().unwrap() {
-                FromRouter::Activity { .. } => {}
+                FromRouter::Activity { .. } | FromRouter::ServiceTimes { .. } => {}
                 message => return message,
+            }
+        }
+    }
+
+    /// Waits to be told how long so many requests took.
+    async fn expect_times_of(&mut self, requests: u64) {
+        loop {
+            let message = within(self.messages.next()).await.unwrap().unwrap();
+            if let FromRouter::ServiceTimes { counts } = message
+                && counts.iter().sum::<u64>() == requests
+            {
+                return;
             }
         }
     }
@@ -108,6 +126,7 @@ async fn a_change_touches_what_it_names_and_a_whole_table_takes_the_rest_away() 
     server.expect_applied(5).await;
     assert_eq!(ask(&bench, "one.test").await, "web.1");
     assert_eq!(ask(&bench, "any.two.test").await, "web.2");
+    server.expect_times_of(2).await;
     let (mut third, key) = (app("three.test", &two), first.key());
     server
         .say(&ToRouter::Begin {
