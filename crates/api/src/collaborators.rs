@@ -57,6 +57,10 @@ pub struct Permission {
 pub enum Role {
     /// Owns it.
     Owner,
+    /// Is an admin of the team that owns it.
+    Admin,
+    /// Is in the team that owns it.
+    Member,
     /// Works on it.
     Collaborator,
 }
@@ -66,7 +70,18 @@ pub enum Role {
 pub struct NewCollaborator {
     /// Email address or account id.
     pub user: String,
+    /// What they may do there: of `view`, `deploy`, `operate`, `manage`. All but the last, if it is
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
     /// Whether not to send mail; no mail is sent either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
+}
+
+/// `PATCH /teams/apps/{app}/collaborators/{collaborator}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollaboratorUpdate {
+    /// What they may do there.
+    pub permissions: Vec<String>,
 }

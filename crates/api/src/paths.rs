@@ -21,6 +21,11 @@ pub fn app(app: impl Display) -> String {
     format!("/apps/{app}")
 }
 
+/// `/apps/{app}/code`: the app, for whoever may see its code.
+pub fn app_code(app: impl Display) -> String {
+    format!("/apps/{app}/code")
+}
+
 /// `/apps/{app}/config-vars`.
 pub fn config_vars(app: impl Display) -> String {
     format!("/apps/{app}/config-vars")

@@ -24,6 +24,7 @@ use crate::{
 };
 
 const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("not zero");
+pub(crate) const HASHED_AT_ONCE: usize = 2;
 const HASH_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 /// Shorter passwords are refused.
@@ -88,6 +89,11 @@ impl Platform {
         Ok(self.store.account(id).await?)
     }
 
+    /// The account with this email address, if anybody has it.
+    pub async fn account_of(&self, email: &str) -> Result<Option<Account>> {
+        Ok(self.store.account_by_email(email).await?)
+    }
+
     /// Email addresses of all accounts, for lists that name many.
     pub async fn emails(&self) -> Result<BTreeMap<AccountId, String>> {
         let accounts = self.store.accounts().await?;
@@ -101,11 +107,6 @@ impl Platform {
     /// token is asked.
     pub async fn update_account(&self, caller: &Caller, update: AccountUpdate) -> Result<Account> {
         if let Some(new) = update.new_password {
-            if new.len() < SHORTEST_PASSWORD {
-                return Err(Error::Invalid {
-                    message: format!("Password must have at least {SHORTEST_PASSWORD} characters"),
-                });
-            }
             let present = update.password.unwrap_or_default();
             let is_token = self
                 .token_holder(&present)
@@ -114,15 +115,29 @@ impl Platform {
             if !is_token {
                 self.password_holder(&caller.email, &present).await?;
             }
-            let hash = tokio::task::spawn_blocking(move || hash_password(&new)).await;
-            let hash = hash.map_err(|_| Error::Unavailable {
-                message: "The password could not be set.".to_owned(),
-            })?;
+            let hash = self.new_password_hash(new).await?;
             self.store
                 .update_account_password(&caller.change(), caller.account, &hash)
                 .await?;
         }
         self.account(caller.account).await
+    }
+
+    /// The hash to keep of a password that somebody chose.
+    ///
+    /// # Errors
+    /// `Invalid` when it is too short.
+    pub(crate) async fn new_password_hash(&self, password: String) -> Result<String> {
+        if password.len() < SHORTEST_PASSWORD {
+            return Err(Error::Invalid {
+                message: format!("Password must have at least {SHORTEST_PASSWORD} characters"),
+            });
+        }
+        let _turn = self.hashing.acquire().await;
+        let hash = tokio::task::spawn_blocking(move || hash_password(&password)).await;
+        hash.map_err(|_| Error::Unavailable {
+            message: "The password could not be set.".to_owned(),
+        })
     }
 
     /// Sees to it that an account with this email address exists and that `token` is one of its

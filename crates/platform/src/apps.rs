@@ -2,7 +2,7 @@
 
 use api::{
     apps::{AppUpdate, NewApp},
-    ids::{AccountId, AppId},
+    ids::{AccountId, AppId, TeamId},
     names::{AppName, StackName},
     references::lasting_id,
 };
@@ -20,6 +20,15 @@ use crate::{
 const RESERVED_NAMES: [&str; 4] = ["api", "dashboard", "git", "status"];
 /// Made-up names that are taken are tried again this often.
 const NAME_ATTEMPTS: usize = 8;
+
+/// Whose a new app is, if not its maker's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owner {
+    /// The team that owns it.
+    pub(crate) team: Option<TeamId>,
+    /// Whether members of the team cannot let themselves on.
+    pub(crate) locked: bool,
+}
 
 impl Platform {
     /// The app with this name or id.
@@ -45,6 +54,16 @@ impl Platform {
     /// # Errors
     /// `Invalid` for a name that is taken or not allowed, an unknown stack or region.
     pub async fn create_app(&self, caller: &Caller, new: NewApp) -> Result<App> {
+        self.create_app_of(caller, new, Owner::default()).await
+    }
+
+    /// Makes an app that belongs to the caller or to a team.
+    pub(crate) async fn create_app_of(
+        &self,
+        caller: &Caller,
+        new: NewApp,
+        owner: Owner,
+    ) -> Result<App> {
         if let Some(region) = &new.region {
             regions::find(region)?;
         }
@@ -53,9 +72,9 @@ impl Platform {
             None => self.settings.default_stack.clone(),
         };
         let app = match &new.name {
-            None => self.create_named_by_chance(caller, stack).await?,
+            None => self.create_named_by_chance(caller, stack, owner).await?,
             Some(name) => {
-                let row = self.new_row(caller, app_name(name)?, stack);
+                let row = self.new_row(caller, (app_name(name)?, stack), owner);
                 self.store.create_app(&caller.change(), &row).await?
             }
         };
@@ -78,9 +97,14 @@ impl Platform {
         Ok(())
     }
 
-    async fn create_named_by_chance(&self, caller: &Caller, stack: StackName) -> Result<App> {
+    async fn create_named_by_chance(
+        &self,
+        caller: &Caller,
+        stack: StackName,
+        owner: Owner,
+    ) -> Result<App> {
         for _ in 0..NAME_ATTEMPTS {
-            let row = self.new_row(caller, made_up_name(), stack.clone());
+            let row = self.new_row(caller, (made_up_name(), stack.clone()), owner);
             match self.store.create_app(&caller.change(), &row).await {
                 Err(StoreError::Conflict { .. }) => {}
                 result => return Ok(result?),
@@ -91,13 +115,18 @@ impl Platform {
         })
     }
 
-    fn new_row(&self, caller: &Caller, name: AppName, stack: StackName) -> store::NewApp {
+    fn new_row(
+        &self,
+        caller: &Caller,
+        (name, stack): (AppName, StackName),
+        owner: Owner,
+    ) -> store::NewApp {
         let hostname = self.settings.default_hostname(&name);
         store::NewApp {
             name,
             owner: caller.account,
-            team: None,
-            locked: false,
+            team: owner.team,
+            locked: owner.locked,
             stack,
             hostname,
         }

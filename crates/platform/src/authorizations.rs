@@ -135,7 +135,7 @@ pub fn scopes(words: &[String]) -> Vec<Scope> {
 }
 
 /// A random token, marked so that secret scanners can tell whose it is.
-fn new_token() -> String {
+pub(crate) fn new_token() -> String {
     let mut bytes = [0; TOKEN_BYTES];
     rand::rng().fill_bytes(&mut bytes);
     format!("LFTK-{}", URL_SAFE_NO_PAD.encode(bytes))

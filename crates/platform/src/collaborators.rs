@@ -1,9 +1,13 @@
 //! Collaborators: who works on an app. The owner is one of them and cannot be removed.
 
-use store::{Account, App, Collaborator, CollaboratorRole, NewCollaborator, Permission};
+use std::collections::BTreeSet;
+
+use api::ids::{AccountId, TeamId};
+use store::{Account, App, Collaborator, CollaboratorRole, NewCollaborator, Permission, TeamRole};
 
 use crate::{
     Platform,
+    authorize::{Action, Bearer, Target},
     caller::Caller,
     error::{Error, Result},
 };
@@ -36,35 +40,117 @@ impl Platform {
         })
     }
 
-    /// Lets an account work on an app; one that does already is left as it is.
+    /// Lets an account work on an app; one that does already is left as it is. On a team's app
+    /// somebody from outside becomes known to the team as a collaborator.
     ///
     /// # Errors
-    /// `NotFound` when nobody has that address or id.
+    /// `NotFound` when nobody has that address or id, `Invalid` for a permission that there is not.
     pub async fn add_collaborator(
         &self,
-        caller: &Caller,
+        bearer: &Bearer,
         app: &App,
-        user: &str,
+        (user, permissions): (&str, Option<&[String]>),
+    ) -> Result<(Collaborator, Account)> {
+        let wanted = permissions.map(parsed).transpose()?;
+        let is_own = user.eq_ignore_ascii_case(&bearer.caller.email)
+            || user == bearer.caller.account.to_string();
+        if is_own && self.may_join(bearer, app).await? {
+            return self.put_on(bearer, app, (user, by_default())).await;
+        }
+        self.authorize(Some(bearer), Action::UpdateCollaborators, Target::App(app))
+            .await?;
+        self.put_on(bearer, app, (user, wanted.unwrap_or_else(by_default)))
+            .await
+    }
+
+    /// Members let themselves on apps of their team that are not locked, as on any they are on.
+    async fn may_join(&self, bearer: &Bearer, app: &App) -> Result<bool> {
+        let Some(team) = app.team else {
+            return Ok(false);
+        };
+        let member = self.store.team_member(team, bearer.caller.account).await?;
+        let may = member.is_some_and(|member| match member.role {
+            TeamRole::Owner | TeamRole::Admin => true,
+            TeamRole::Member => !app.locked,
+            TeamRole::Viewer | TeamRole::Collaborator => false,
+        });
+        Ok(may)
+    }
+
+    async fn put_on(
+        &self,
+        bearer: &Bearer,
+        app: &App,
+        (user, permissions): (&str, BTreeSet<Permission>),
     ) -> Result<(Collaborator, Account)> {
         if let Ok(known) = self.collaborator(app, user).await {
             return Ok(known);
         }
-        let account = match user.parse() {
-            Ok(id) => Some(self.store.account(id).await?),
-            Err(_) => self.store.account_by_email(user).await?,
-        };
-        let account = account.ok_or_else(|| Error::NotFound {
-            resource: "user",
-            name: user.to_owned(),
-        })?;
+        let account = self.person(user).await?;
+        let change = bearer.caller.change();
+        let mut role = CollaboratorRole::Collaborator;
+        if let Some(team) = app.team {
+            match self.store.team_member(team, account.id).await? {
+                Some(member) if member.role != TeamRole::Collaborator => {
+                    role = CollaboratorRole::Member;
+                }
+                Some(_) => {}
+                None => {
+                    let outside = (account.id, TeamRole::Collaborator);
+                    self.store.set_team_member(&change, team, outside).await?;
+                }
+            }
+        }
         let new = NewCollaborator {
             account: account.id,
-            role: CollaboratorRole::Collaborator,
-            permissions: [Permission::View, Permission::Deploy, Permission::Operate].into(),
+            role,
+            permissions,
         };
         let row = self
             .store
-            .create_collaborator(&caller.change(), app.id, &new)
+            .create_collaborator(&change, app.id, &new)
+            .await?;
+        Ok((row, account))
+    }
+
+    /// Who is a team's collaborator on no app of it any more is none of it.
+    async fn forget_outsider(
+        &self,
+        caller: &Caller,
+        team: TeamId,
+        account: AccountId,
+    ) -> Result<()> {
+        let member = self.store.team_member(team, account).await?;
+        if member.is_none_or(|member| member.role != TeamRole::Collaborator) {
+            return Ok(());
+        }
+        let joined = self.store.apps_joined(account).await?;
+        let apps = self.store.apps_of_team(team).await?;
+        if apps.iter().any(|app| joined.contains(&app.id)) {
+            return Ok(());
+        }
+        self.store
+            .delete_team_member(&caller.change(), team, account)
+            .await?;
+        Ok(())
+    }
+
+    /// Changes what a collaborator may do on an app. The owner may do everything.
+    pub async fn update_collaborator(
+        &self,
+        caller: &Caller,
+        app: &App,
+        (identity, permissions): (&str, &[String]),
+    ) -> Result<(Collaborator, Account)> {
+        let (row, account) = self.collaborator(app, identity).await?;
+        if row.role == CollaboratorRole::Owner {
+            return Err(Error::Invalid {
+                message: "The owner of an app may do everything.".to_owned(),
+            });
+        }
+        let row = self
+            .store
+            .update_collaborator(&caller.change(), (app.id, row.id), &parsed(permissions)?)
             .await?;
         Ok((row, account))
     }
@@ -91,6 +177,28 @@ impl Platform {
         self.store
             .delete_collaborator(&caller.change(), app.id, row.id)
             .await?;
+        if let Some(team) = app.team {
+            self.forget_outsider(caller, team, account.id).await?;
+        }
         Ok((row, account))
     }
+}
+
+/// What somebody may do who was let on an app without a word of what: all but manage.
+fn by_default() -> BTreeSet<Permission> {
+    [Permission::View, Permission::Deploy, Permission::Operate].into()
+}
+
+/// Permissions in the words of a client. Whoever may do anything may see the app.
+fn parsed(words: &[String]) -> Result<BTreeSet<Permission>> {
+    let mut permissions = BTreeSet::from([Permission::View]);
+    for word in words {
+        let permission = word.parse().map_err(|_| Error::Invalid {
+            message: format!(
+                "{word} is not a permission. Permissions are view, deploy, operate and manage."
+            ),
+        })?;
+        permissions.insert(permission);
+    }
+    Ok(permissions)
 }

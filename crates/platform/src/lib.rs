@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod acm;
 pub mod acme;
 pub mod app_features;
+pub mod app_transfers;
 pub mod apps;
 pub mod authorizations;
 pub mod authorize;
@@ -55,6 +56,9 @@ mod source_repositories;
 pub mod sources;
 pub mod stacks;
 pub mod status_notes;
+pub mod team_apps;
+pub mod team_invitations;
+pub mod team_members;
 pub mod teams;
 mod watch;
 
@@ -124,6 +128,8 @@ pub struct Platform {
     pub(crate) runs_starting: Arc<tokio::sync::RwLock<()>>,
     /// One-off dynos whose end somebody sees to.
     pub(crate) attended_runs: Claims,
+    /// Passwords hashed at once: each takes a processor for a good part of a second.
+    pub(crate) hashing: Arc<tokio::sync::Semaphore>,
     /// Told when there may be too little room on the disk.
     pub(crate) disk_trouble: Arc<tokio::sync::Notify>,
     /// Told when the engine refused something, and the host may need mending.
@@ -183,6 +189,7 @@ impl Platform {
             sessions: inside::Sessions::default(),
             runs_starting: Arc::default(),
             attended_runs: Claims::default(),
+            hashing: Arc::new(tokio::sync::Semaphore::new(accounts::HASHED_AT_ONCE)),
             disk_trouble: Arc::default(),
             host_trouble: Arc::default(),
             due: Arc::new(tokio::sync::Mutex::new(Some(due))),

@@ -81,6 +81,34 @@ impl Platform {
         )
     }
 
+    /// Says whether only listed add-on services may be used.
+    ///
+    /// # Errors
+    /// `Invalid` for yes: there is no such list.
+    pub async fn set_addons_controls(
+        &self,
+        caller: &Caller,
+        team: &Team,
+        addons_controls: Option<bool>,
+    ) -> Result<Team> {
+        if addons_controls == Some(true) {
+            return Err(Error::Invalid {
+                message:
+                    "There is no list of add-on services that a team may use: every member who \
+                          may deploy an app may add any service."
+                        .to_owned(),
+            });
+        }
+        let update = store::TeamUpdate {
+            addons_controls,
+            ..store::TeamUpdate::default()
+        };
+        Ok(self
+            .store
+            .update_team(&caller.change(), team.id, &update)
+            .await?)
+    }
+
     /// Removes a team that owns no app any more.
     pub async fn delete_team(&self, caller: &Caller, team: &Team) -> Result<Team> {
         match self.store.delete_team(&caller.change(), team.id).await {

@@ -23,11 +23,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Asks the API whether the caller may see the app. What more a push needs, the API says when
+    /// Asks the API whether the caller may see the app's code. What more a push needs, the API says when
     /// the push asks for a build.
     pub(crate) async fn find(front: &Front, client: Client, name: &str) -> Result<Self, Refusal> {
         let name: AppName = name.parse().map_err(|_| Refusal::no_such_app())?;
-        let app = client.app(name.as_str()).await?;
+        let app = client.app_code(name.as_str()).await?;
         let repository = repository::ensure(&front.git, &front.config.git_dir, app.id).await?;
         Ok(Self {
             app: app.id,

@@ -14,6 +14,7 @@ use crate::{
 
 /// A person or robot that signs in.
 #[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own")]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
@@ -25,8 +26,22 @@ pub struct Account {
     pub is_operator: bool,
     /// Whether it is a team's, into which nobody signs.
     pub is_team: bool,
+    /// What the person is called.
+    pub name: Option<String>,
+    /// Whether the person said that they may be tracked; nothing comes of it.
+    pub allow_tracking: bool,
+    /// Whether the person wants to try new things; nothing comes of it.
+    pub beta: bool,
+    /// Whether signing in with the password asks for a second factor.
+    pub has_two_factor: bool,
+    /// When somebody last signed in with the password.
+    pub last_login: Option<Time>,
+    /// When it was deleted: it is kept because others name it.
+    pub deleted_at: Option<Time>,
     /// When it was made.
     pub created_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
 }
 
 impl fmt::Debug for Account {
@@ -51,13 +66,21 @@ impl Record for Account {
     const RESOURCE: &'static str = "account";
 
     fn read(columns: &Columns<'_>) -> Result<Self> {
+        let created_at = columns.time("created_at")?;
         Ok(Self {
             id: columns.parsed("id")?,
             email: columns.text("email")?,
             password_hash: columns.optional_text("password_hash")?,
             is_operator: columns.flag("is_operator")?,
             is_team: columns.flag("is_team")?,
-            created_at: columns.time("created_at")?,
+            name: columns.optional_text("name")?,
+            allow_tracking: columns.flag("allow_tracking")?,
+            beta: columns.flag("beta")?,
+            has_two_factor: columns.flag("has_two_factor")?,
+            last_login: columns.optional_time("last_login")?,
+            deleted_at: columns.optional_time("deleted_at")?,
+            created_at,
+            updated_at: columns.optional_time("updated_at")?.unwrap_or(created_at),
         })
     }
 }
@@ -75,7 +98,14 @@ impl Store {
             password_hash: new.password_hash.clone(),
             is_operator,
             is_team: false,
+            name: None,
+            allow_tracking: false,
+            beta: false,
+            has_two_factor: false,
+            last_login: None,
+            deleted_at: None,
             created_at: write.now,
+            updated_at: write.now,
         };
         let statement = query(
             "INSERT INTO accounts (id, email, password_hash, is_operator, created_at)
@@ -109,9 +139,11 @@ impl Store {
         password_hash: &str,
     ) -> Result<()> {
         let mut write = self.write(change).await?;
-        let statement = query("UPDATE accounts SET password_hash = $2 WHERE id = $1")
-            .bind(account.to_string())
-            .bind(password_hash.to_owned());
+        let statement =
+            query("UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1")
+                .bind(account.to_string())
+                .bind(password_hash.to_owned())
+                .bind(write.now.as_micros());
         if write.run(statement).await? == 0 {
             return Err(StoreError::not_found("account", &account));
         }

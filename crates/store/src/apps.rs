@@ -1,5 +1,7 @@
 //! Apps: the rows that own most others, each with its own data key.
 
+use std::collections::BTreeSet;
+
 use api::{
     clock::Time,
     ids::{AccountId, AppId, TeamId},
@@ -196,6 +198,24 @@ impl Store {
         )
         .bind(account.to_string());
         list(self.backend.reader(), statement).await
+    }
+
+    /// A team's apps, oldest first.
+    pub async fn apps_of_team(&self, team: TeamId) -> Result<Vec<App>> {
+        let statement = query("SELECT * FROM apps WHERE team_id = $1 ORDER BY created_at, id")
+            .bind(team.to_string());
+        list(self.backend.reader(), statement).await
+    }
+
+    /// The apps that an account owns or was let on.
+    pub async fn apps_joined(&self, account: AccountId) -> Result<BTreeSet<AppId>> {
+        let statement = query(
+            "SELECT * FROM apps
+             WHERE id IN (SELECT app_id FROM collaborators WHERE account_id = $1)",
+        )
+        .bind(account.to_string());
+        let apps: Vec<App> = list(self.backend.reader(), statement).await?;
+        Ok(apps.into_iter().map(|app| app.id).collect())
     }
 
     /// Gives an app a new name and its default domain a new hostname.

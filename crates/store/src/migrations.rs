@@ -58,6 +58,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0011_teams.sql"),
     },
     Migration {
+        version: 12,
+        sql: include_str!("../migrations/0012_sign_in.sql"),
+    },
+    Migration {
         version: 15,
         sql: include_str!("../migrations/0015_build_settings.sql"),
     },

@@ -50,6 +50,11 @@ impl Client {
         self.call(Method::GET, &paths::app(app), NO_BODY).await
     }
 
+    /// The same app, for whoever may see its code, and nobody else.
+    pub async fn app_code(&self, app: &str) -> Result<App, ClientError> {
+        self.call(Method::GET, &paths::app_code(app), NO_BODY).await
+    }
+
     /// Makes an app.
     pub async fn create_app(&self, app: &NewApp) -> Result<App, ClientError> {
         self.call(Method::POST, paths::APPS, Some(app)).await

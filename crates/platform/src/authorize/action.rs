@@ -55,6 +55,13 @@ const ANY_ROLE: Needs = Needs::Role(&[
     TeamRole::Viewer,
     TeamRole::Collaborator,
 ]);
+const INSIDERS: Needs = Needs::Role(&[
+    TeamRole::Owner,
+    TeamRole::Admin,
+    TeamRole::Member,
+    TeamRole::Viewer,
+]);
+const MEMBERS: Needs = Needs::Role(&[TeamRole::Owner, TeamRole::Admin, TeamRole::Member]);
 const ADMINS: Needs = Needs::Role(&[TeamRole::Owner, TeamRole::Admin]);
 
 macro_rules! actions {
@@ -104,6 +111,8 @@ actions! {
     ReadCatalogue: Needs::SignedIn, READS;
     /// List the apps that the caller works on.
     ListApps: Needs::SignedIn, READS;
+    /// Offer apps to others, and answer what the caller was offered.
+    TransferApps: Needs::SignedIn, WRITES;
     /// Make an app.
     CreateApp: Needs::SignedIn, WRITES;
     /// Make a place to upload a source to.
@@ -138,14 +147,24 @@ actions! {
     ReadLog: DEPLOY_OR_OPERATE, READS;
     /// Let people work on an app, or no longer.
     UpdateCollaborators: MANAGE, WRITES;
+    /// Let oneself on an app of one's team.
+    JoinApp: VIEW, WRITES;
     /// Stop working on an app.
     LeaveApp: VIEW, WRITES;
     /// See that a team is, and how it is set up.
     ReadTeam: ANY_ROLE, READS;
+    /// See who is in a team, and its apps.
+    ReadTeamMembers: INSIDERS, READS;
+    /// Make an app in a team, or give it one.
+    CreateTeamApp: MEMBERS, WRITES;
     /// Rename a team and set it up.
     UpdateTeam: ADMINS, WRITES;
     /// Remove a team.
     DeleteTeam: ADMINS, WRITES;
+    /// Choose who is in a team, and as what.
+    UpdateTeamMembers: ADMINS, WRITES;
+    /// Leave a team.
+    LeaveTeam: ANY_ROLE, WRITES;
     /// Say something on the platform's status page.
     UpdateStatusNotes: Needs::Operator, WRITES;
 }

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/apps/{app}", Action::ReadApp, show),
         Route::patch("/apps/{app}", Action::UpdateApp, update),
         Route::delete("/apps/{app}", Action::DeleteApp, delete),
+        Route::get("/apps/{app}/code", Action::ReadCode, show),
         Route::get("/users/{account}/apps", Action::ListApps, list_of_user),
         Route::post("/filters/apps", Action::ListApps, filter),
     ]
@@ -55,8 +56,9 @@ async fn list_of_user(
     Wanted(range): Wanted,
 ) -> Result<Response, Refusal> {
     check_own(&caller, &account)?;
+    let joined = platform.joined(caller.account).await?;
     let mut apps = bodies(&platform, &caller).await?;
-    apps.retain(|app| app.owner.id == caller.account);
+    apps.retain(|app| joined.contains(&app.id));
     Ok(range::list(&apps, &range, FIELDS))
 }
 
@@ -72,9 +74,9 @@ async fn filter(
     }
     let rows = platform.apps_of(caller.account).await?.into_iter();
     let locked: BTreeSet<AppId> = rows.filter(|app| app.locked).map(|app| app.id).collect();
-    // Only apps that the caller works on are found.
+    let joined = platform.joined(caller.account).await?;
     let found = |app: App| FilteredApp {
-        joined: true,
+        joined: joined.contains(&app.id),
         locked: locked.contains(&app.id),
         app,
     };
@@ -90,7 +92,7 @@ async fn create(
     let app = platform.create_app(&caller, new).await?;
     Ok((
         StatusCode::CREATED,
-        Json(body(&platform, app, caller.email)),
+        Json(body(&platform, caller.email, app)),
     ))
 }
 
@@ -129,7 +131,7 @@ async fn delete(
 
 pub(super) async fn with_owner(platform: &Platform, app: store::App) -> Result<Json<App>, Refusal> {
     let owner = platform.account(app.owner).await?;
-    Ok(Json(body(platform, app, owner.email)))
+    Ok(Json(body(platform, owner.email, app)))
 }
 
 async fn bodies(platform: &Platform, caller: &Caller) -> Result<Vec<App>, Refusal> {
@@ -137,7 +139,7 @@ async fn bodies(platform: &Platform, caller: &Caller) -> Result<Vec<App>, Refusa
     let apps = platform.apps_of(caller.account).await?.into_iter();
     let body = |app: store::App| {
         let owner = emails.get(&app.owner).cloned().unwrap_or_default();
-        body(platform, app, owner)
+        body(platform, owner, app)
     };
     Ok(apps.map(body).collect())
 }
@@ -150,7 +152,8 @@ pub(super) fn reference(app: &store::App) -> AppReference {
     }
 }
 
-fn body(platform: &Platform, app: store::App, owner: String) -> App {
+/// An app, with its owner's address.
+pub(super) fn body(platform: &Platform, owner: String, app: store::App) -> App {
     let settings = platform.settings();
     let team = app.team.map(|team| NameReference {
         id: team.as_uuid(),

@@ -6,6 +6,7 @@
 mod accounts;
 mod acm;
 mod app_features;
+mod app_transfers;
 mod apps;
 mod authenticate;
 mod authorizations;
@@ -32,6 +33,7 @@ mod images;
 mod inside;
 mod keys;
 mod log_sessions;
+mod pages;
 mod published;
 mod range;
 mod rate_limits;
@@ -50,6 +52,10 @@ mod stacks;
 mod status;
 mod status_notes;
 mod streams;
+mod team_apps;
+mod team_features;
+mod team_invitations;
+mod team_members;
 mod teams;
 mod vacant;
 
@@ -125,6 +131,7 @@ pub fn table() -> Vec<Route> {
         accounts::routes(),
         acm::routes(),
         app_features::routes(),
+        app_transfers::routes(),
         apps::routes(),
         authorizations::routes(),
         build_records::routes(),
@@ -162,6 +169,10 @@ pub fn table() -> Vec<Route> {
         status::routes(),
         status_notes::routes(),
         streams::routes(),
+        team_apps::routes(),
+        team_features::routes(),
+        team_invitations::routes(),
+        team_members::routes(),
         teams::routes(),
         vacant::routes(),
     ]
@@ -172,7 +183,12 @@ pub fn table() -> Vec<Route> {
 
 /// The whole API. Requests should carry `ConnectInfo<SocketAddr>`, or [`InProcess`].
 pub fn routes(state: HttpState) -> Router {
-    table()
+    serve(table(), state)
+}
+
+/// These routes, each behind its guard.
+pub fn serve(routes: Vec<Route>, state: HttpState) -> Router {
+    routes
         .into_iter()
         .fold(Router::new(), |router, route| {
             route.register(router, &state)
@@ -227,21 +243,24 @@ mod tests {
         GET /buildpacks/{name}
         GET /buildpacks/{name}/readme
         GET /buildpacks/{name}/revisions
+        GET /invitations/{token}
         GET /logs/{session}/{secret}
         GET /schema
         GET /slugs/{slug}/{secret}
         GET /sources/{source}/{secret}
         GET /streams/{id}/{secret}
+        GET /teams/invitations/{token}
         POST /auth
         POST /auth/browser/{id}
         POST /hooks/{name}/{hook}
+        POST /invitations/{token}
         PUT /slugs/{slug}/{secret}
         PUT /sources/{source}/{secret}
         ");
     }
 
     /// What is asked for by a word in a body, of a route that is about something else.
-    const IN_BODIES: &[Action] = &[Action::ManageApp];
+    const IN_BODIES: &[Action] = &[Action::CreateTeamApp];
 
     #[test]
     fn every_action_has_a_route() {

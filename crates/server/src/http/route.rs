@@ -99,6 +99,16 @@ impl Route {
         self.action.is_public()
     }
 
+    /// The same route with another answer behind its guard, for tests that ask only the guard.
+    #[must_use]
+    pub fn answering<H, T>(self, handler: H) -> Self
+    where
+        H: Handler<T, HttpState>,
+        T: 'static,
+    {
+        Self::new(self.method, self.path, self.action, handler)
+    }
+
     /// Adds the route, guarded, to a router.
     pub(super) fn register(
         self,

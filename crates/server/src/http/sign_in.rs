@@ -13,11 +13,10 @@ use std::{
 use api::{authorizations::NewAuthorization, clock::Time};
 use axum::{
     Json,
-    body::to_bytes,
-    extract::{Query, Request, State},
-    response::{Html, IntoResponse, Response},
+    extract::{Request, State},
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, header};
 use platform::{Caller, authorize::Action};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +27,7 @@ use super::{
     HttpState, authenticate,
     error::Refusal,
     extract::{Body, Path},
+    pages::{self, Field, Fields},
     route::{self, Route},
 };
 
@@ -41,7 +41,6 @@ const MOST_PENDING: usize = 1000;
 const LONGEST_DESCRIPTION: usize = 200;
 /// Tokens made so last a year, as Heroku's do.
 const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
-const FORM_LIMIT_BYTES: usize = 16 * 1024;
 
 /// Sign-ins that wait for their person. Cloning shares them.
 #[derive(Clone, Debug, Default)]
@@ -130,12 +129,6 @@ async fn page(State(state): State<HttpState>, Path(id): Path<Uuid>) -> Result<Re
     Ok(form(&sign_in.description, "").into_response())
 }
 
-#[derive(Deserialize)]
-struct Form {
-    email: String,
-    password: String,
-}
-
 async fn submit(
     State(state): State<HttpState>,
     Path(id): Path<Uuid>,
@@ -145,8 +138,7 @@ async fn submit(
     let sign_in = state.browser_sign_ins.find(id, now)?;
     let origin = authenticate::origin(&request);
     let (cause, request_id) = (route::cause(&request), route::request_id(&request));
-    let body = to_bytes(request.into_body(), FORM_LIMIT_BYTES).await;
-    let form_fields = fields(&body.map_err(|_| Refusal::BodyTooLong)?)?;
+    let form_fields = pages::fields(request).await?;
     let account = match holder(&state, &form_fields, &origin).await {
         Ok(account) => account,
         Err(Refusal::RateLimited) => return Err(Refusal::RateLimited),
@@ -172,13 +164,11 @@ async fn submit(
     };
     let (_, token) = state.platform.create_authorization(&caller, new).await?;
     sign_in.token.send_replace(Some(token));
-    Ok(
-        document("<h1>Signed in</h1><p>You can close this page and go back to your terminal.</p>")
-            .into_response(),
-    )
+    let what = "You can close this page and go back to your terminal.";
+    Ok(pages::said("Signed in", what).into_response())
 }
 
-async fn holder(state: &HttpState, form: &Form, origin: &str) -> Result<store::Account, Refusal> {
+async fn holder(state: &HttpState, form: &Fields, origin: &str) -> Result<store::Account, Refusal> {
     match state.platform.token_holder(&form.password).await? {
         Some((account, grant))
             if account.email.eq_ignore_ascii_case(&form.email)
@@ -191,16 +181,6 @@ async fn holder(state: &HttpState, form: &Form, origin: &str) -> Result<store::A
             authenticate::password_holder(state, shown, origin).await
         }
     }
-}
-
-fn fields(body: &[u8]) -> Result<Form, Refusal> {
-    let query = std::str::from_utf8(body).map_err(|_| Refusal::UnreadableBody)?;
-    let uri: Uri = format!("/?{query}")
-        .parse()
-        .map_err(|_| Refusal::UnreadableBody)?;
-    Query::try_from_uri(&uri)
-        .map(|Query(form)| form)
-        .map_err(|_| Refusal::UnreadableBody)
 }
 
 /// The CLI's side. Safe to drop: it comes back with the same secret.
@@ -226,44 +206,11 @@ async fn wait(
     Ok(Json(json!({ "access_token": *token })))
 }
 
-fn form(description: &str, fault: &str) -> Html<String> {
-    document(&format!(
-        "<h1>Sign in</h1><p>{}</p><p role=\"alert\">{}</p>\
-         <form method=\"post\">\
-         <label>Email <input name=\"email\" type=\"email\" autocomplete=\"username\" required \
-         autofocus></label>\
-         <label>Password or token <input name=\"password\" type=\"password\" \
-         autocomplete=\"current-password\" required></label>\
-         <button>Sign in</button></form>\
-         <p>Only go on if you have just run <code>heroku login</code> yourself.</p>",
-        escape(description),
-        escape(fault),
-    ))
-}
-
-fn document(content: &str) -> Html<String> {
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Sign in to Landfall</title>\
-         <style>body{{font:1rem/1.5 system-ui;max-width:24rem;margin:4rem auto;padding:0 1rem}}\
-         label,input,button{{display:block;width:100%;box-sizing:border-box;font:inherit}}\
-         input,button{{margin:.25rem 0 1rem;padding:.5rem}}:root{{color-scheme:light dark}}</style>\
-         <main>{content}</main></html>"
-    ))
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+fn form(description: &str, fault: &str) -> axum::response::Html<String> {
+    let what =
+        format!("{description} asks. Only go on if you have just run heroku login yourself.");
+    let fields = [Field::Email, Field::Password];
+    pages::form("Sign in", (&what, fault), &fields)
 }
 
 #[cfg(test)]
@@ -285,15 +232,5 @@ mod tests {
         assert_eq!(pending.len(), MOST_PENDING);
         let longest = pending.values().map(|sign_in| sign_in.description.len());
         assert_eq!(longest.max(), Some(LONGEST_DESCRIPTION));
-    }
-
-    #[test]
-    fn forms_are_decoded_and_pages_escaped() {
-        let form = fields(b"email=a%40b.c&password=x+y%26z").unwrap();
-        assert_eq!(
-            (form.email.as_str(), form.password.as_str()),
-            ("a@b.c", "x y&z")
-        );
-        assert!(super::form("<script>", "").0.contains("&lt;script&gt;"));
     }
 }

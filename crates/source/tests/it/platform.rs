@@ -140,6 +140,7 @@ impl InProcess {
         let router = Router::new()
             .route("/account", get(account))
             .route("/apps/{app}", get(app))
+            .route("/apps/{app}/code", get(app))
             .route("/sources", post(create_source))
             .route("/sources/{source}", put(put_source))
             .route("/apps/{app}/builds", post(create_build))

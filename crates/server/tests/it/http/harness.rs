@@ -60,6 +60,25 @@ impl Answer {
     }
 }
 
+/// Somebody who asks with a token of their own.
+pub(crate) struct Person<'h> {
+    harness: &'h Harness,
+    pub(crate) token: String,
+}
+
+impl Person<'_> {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+        let method = method.parse().unwrap();
+        let request = Harness::request(method, path, &self.token);
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        self.harness.send(request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, json!({})).await
+    }
+}
+
 impl Harness {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -189,6 +208,17 @@ impl Harness {
                 "{path} stays {json}"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Somebody else's account, and a token of theirs.
+    pub(crate) async fn person(&self, email: &str) -> Person<'_> {
+        let token = format!("token-of-{email}-0123456789");
+        let made = self.platform.ensure_account(email, &token).await;
+        made.unwrap();
+        Person {
+            harness: self,
+            token,
         }
     }
 

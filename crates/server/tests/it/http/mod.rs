@@ -11,6 +11,7 @@ mod edge_settings;
 mod harness;
 mod inside;
 mod keys;
+mod matrix;
 mod registry;
 mod releases;
 mod slugs;
