@@ -1,6 +1,6 @@
 //! Why a release did not go live, in words that lead to the mistake.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use api::ids::DynoId;
 use engine::{Probe, Question};
@@ -79,7 +79,12 @@ impl Platform {
                 dyno.command
             ),
         };
-        self.add_last_lines(dyno, &mut text).await;
+        let lines = self.add_last_lines(dyno, &mut text).await;
+        if let Some(name) = lines.iter().rev().find_map(|line| missing_var(line)) {
+            text.push_str("\nhint: it cannot do without a config var: run `heroku config:set ");
+            text.push_str(name);
+            text.push_str("=…`.");
+        }
         text
     }
 
@@ -144,7 +149,8 @@ impl Platform {
             Ok(Probe::Answered { status: None }) => "an answer that is not HTTP".to_owned(),
             Err(error) => format!("impossible ({error})"),
         };
-        let listening = match self.engine.listening(dyno.id).await {
+        let addresses = self.engine.listening(dyno.id).await;
+        let listening = match &addresses {
             Ok(addresses) if addresses.is_empty() => "nothing".to_owned(),
             Ok(addresses) => addresses.join(", "),
             Err(error) => format!("unknown ({error})"),
@@ -153,19 +159,21 @@ impl Platform {
             "Error R10 (Boot timeout): {} did not answer on $PORT ({port}) within {seconds} seconds of launch.\n\
              last probe: {probe}\n\
              it listens on: {listening}\n\
-             hint: listen on 0.0.0.0 and the port in the PORT environment variable.",
-            dyno.name
+             hint: {}",
+            dyno.name,
+            listening_hint(addresses.as_deref().unwrap_or_default(), port)
         );
         self.add_last_lines(dyno, &mut text).await;
         text
     }
 
-    async fn add_last_lines(&self, dyno: &Dyno, text: &mut String) {
+    async fn add_last_lines(&self, dyno: &Dyno, text: &mut String) -> Vec<String> {
         let lines = self.lines_of(dyno, LogSource::App).await;
         if !lines.is_empty() {
             text.push_str("\nlast lines:\n  ");
             text.push_str(&lines.join("\n  "));
         }
+        lines
     }
 
     /// The last lines that this dyno wrote, or that we wrote about it.
@@ -196,5 +204,99 @@ impl Platform {
             .ok()?
             .into_iter()
             .find(|dyno| dyno.id == id)
+    }
+}
+
+/// The variable of the environment that a program says it has missed, in the words of Python, Ruby
+/// and Elixir.
+fn missing_var(line: &str) -> Option<&str> {
+    /// What comes before the name, and what ends it.
+    const WORDS: [(&str, char); 3] = [
+        ("KeyError: '", '\''),
+        ("key not found: \"", '"'),
+        ("could not fetch environment variable \"", '"'),
+    ];
+    WORDS.iter().find_map(|(before, end)| {
+        let (_, rest) = line.split_once(before)?;
+        let (name, _) = rest.split_once(*end)?;
+        // A key of something else is seldom written like this.
+        let is_var = name.len() > 2
+            && name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+        is_var.then_some(name)
+    })
+}
+
+/// What to change in an app that listens on these addresses, and not where its requests come.
+fn listening_hint(addresses: &[String], port: u16) -> String {
+    let found: Vec<SocketAddr> = addresses
+        .iter()
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    let is_port = |address: &&SocketAddr| address.port() == port;
+    if let Some(address) = found.iter().find(is_port) {
+        return if address.ip().is_loopback() {
+            format!(
+                "the port is right, but only the dyno itself reaches {}: listen on 0.0.0.0.",
+                address.ip()
+            )
+        } else {
+            "it listens where requests come, but does not answer: see its last lines.".to_owned()
+        };
+    }
+    match found.first() {
+        Some(other) => format!(
+            "port {} is written into the app or its command: take the one in the PORT environment variable, and listen on 0.0.0.0.",
+            other.port()
+        ),
+        None => "listen on 0.0.0.0 and the port in the PORT environment variable; is the `web` command a server at all?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(addresses: &[&str], expected: &str) {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let hint = listening_hint(&addresses, 5000);
+        assert!(hint.contains(expected), "{addresses:?}: {hint}");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let check = |line: &str, expected: Option<&str>| {
+            assert_eq!(missing_var(line), expected, "{line}");
+        };
+        check("KeyError: 'SECRET_KEY'", Some("SECRET_KEY"));
+        check("KeyError: 'name'", None);
+        check(
+            "env.rb:1:in `fetch': key not found: \"API_URL\" (KeyError)",
+            Some("API_URL"),
+        );
+        check(
+            "** (System.EnvError) could not fetch environment variable \"S3\" because",
+            None,
+        );
+        check(
+            "could not fetch environment variable \"S3_KEY\" because it is not set",
+            Some("S3_KEY"),
+        );
+        check("listening", None);
+    }
+
+    #[test]
+    fn what_is_listened_on_leads_to_the_mistake() {
+        check(&["0.0.0.0:3000"], "port 3000 is written into the app");
+        check(&["127.0.0.1:8000", "[::]:9000"], "port 8000 is written");
+        check(
+            &["127.0.0.1:5000"],
+            "only the dyno itself reaches 127.0.0.1",
+        );
+        check(&["[::1]:5000"], "only the dyno itself reaches ::1");
+        check(&["127.0.0.1:9229", "[::]:5000"], "but does not answer");
+        check(&[], "is the `web` command a server at all?");
     }
 }

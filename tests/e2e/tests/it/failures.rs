@@ -34,7 +34,10 @@ fn a_dyno_that_crashes_at_boot_fails_the_release() {
 
 #[test]
 fn a_dyno_that_never_binds_fails_the_release() {
-    over_a_serving_app("never-binds", "Error R10 (Boot timeout)");
+    over_a_serving_app(
+        "never-binds",
+        "hint: port 8000 is written into the app or its command",
+    );
 }
 
 #[test]
