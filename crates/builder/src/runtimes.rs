@@ -16,9 +16,11 @@ use thiserror::Error;
 use crate::archive::hex;
 
 /// Languages whose builds look into the mirror directory.
-pub const LANGUAGES: [&str; 5] = ["bun", "deno", "java", "python", "rust"];
-/// Ends of names, by which `tar` knows how an archive is packed.
-const ENDINGS: [&str; 3] = [".tar.gz", ".tar.xz", ".tar.zst"];
+pub const LANGUAGES: [&str; 9] = [
+    "bun", "deno", "dotnet", "elixir", "gradle", "java", "python", "ruby", "rust",
+];
+/// Ends of names, which say how an archive is packed.
+pub(crate) const ENDINGS: [&str; 4] = [".tar.gz", ".tar.xz", ".tar.zst", ".zip"];
 const BESIDE: &str = ".sha256";
 
 /// What an archive holds.

@@ -61,6 +61,7 @@ async fn plan(
 ) -> Result<Extended, BuildError> {
     let package = Package::read(&execution.tree)?;
     let web = Web::of(&package, &execution.tree)?;
+    let unserved = framework::unserved(web.as_ref(), &package, &execution.tree);
     let registries = registry::find(context, execution).await?;
     let addresses = registries.of_tools.join(" ");
     // Another registry may have other versions under the same names.
@@ -81,7 +82,9 @@ async fn plan(
         tools,
     };
     app.extend(&execution.tree, plan);
-    Ok(app.extended())
+    let mut extended = app.extended();
+    extended.lines.extend(unserved.map(Line::Warning));
+    Ok(extended)
 }
 
 fn catalogue_step(context: &Context<'_>, registries: &str) -> Step {

@@ -10,7 +10,7 @@ use semver::Version;
 use crate::{
     buildpacks::{
         Context, Line, base_env, hash, lines, nodejs, script,
-        sources::{mirror_step, mirrored},
+        sources::{mirror_step, mirrored_versions},
     },
     error::BuildError,
     execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
@@ -67,12 +67,10 @@ impl Runtime {
         let range = NpmRange::parse(&request.text).ok_or_else(|| invalid(kind, request))?;
         let registries = nodejs::registries(context, execution).await?;
         let stack = context.request.stack.as_str();
-        let archives = mirrored(&execution.workshop.runtimes, kind.name, stack).into_iter();
+        let archives = mirrored_versions(&execution.workshop.runtimes, kind.name, stack);
+        let archives = archives.into_iter();
         let mut offers: Vec<(Version, Origin)> = archives
-            .filter_map(|archive| {
-                let version = Version::parse(&archive.version).ok()?;
-                Some((version, Origin::Mirror(archive.path)))
-            })
+            .map(|(version, path)| (version, Origin::Mirror(path)))
             .collect();
         offers.retain(|(version, _)| range.matches(version));
         if offers.is_empty() {

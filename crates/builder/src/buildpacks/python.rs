@@ -4,11 +4,10 @@
 //! an environment at `/app/.heroku/python`, where Heroku has them too. Read [`plan`] first.
 
 mod packages;
+mod serving;
 mod version;
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use semver::Version;
+use std::collections::BTreeMap;
 
 use self::{
     packages::{Installer, Needs},
@@ -109,7 +108,9 @@ async fn plan(
     let catalogue: Catalogue = execution
         .catalogue(question, &catalogue_step(context))
         .await?;
-    let mirror = mirrored(&execution.workshop.runtimes, stack);
+    let runtimes = &execution.workshop.runtimes;
+    let mut mirror = sources::mirrored_versions(runtimes, "python", stack);
+    mirror.sort();
     let runtime = version::choose(&request, &mirror, &catalogue)?;
     let digest = match &runtime.origin {
         Origin::Mirror(path) => sources::pinned_digest(path)?,
@@ -125,6 +126,13 @@ async fn plan(
     app.extend(&execution.tree, plan);
     let mut extended = Extended::default();
     announce(&request, &app.runtime, &mut extended.lines);
+    match (serving::web(&execution.tree), "web".parse()) {
+        (Ok(Some(command)), Ok(web)) => {
+            extended.default_types.insert(web, command);
+        }
+        (Err(line), _) => extended.lines.push(line),
+        _ => {}
+    }
     Ok(extended)
 }
 
@@ -184,16 +192,6 @@ fn catalogue_step(context: &Context<'_>) -> Step {
         &[],
     ));
     step
-}
-
-/// Archives in the mirror directory: `python-3.14.2-landfall-13-x86_64.tar.zst`.
-fn mirrored(runtimes: &std::path::Path, stack: &str) -> Vec<(Version, PathBuf)> {
-    let archives = sources::mirrored(runtimes, "python", stack).into_iter();
-    let mut found: Vec<(Version, PathBuf)> = archives
-        .filter_map(|archive| Some((Version::parse(&archive.version).ok()?, archive.path)))
-        .collect();
-    found.sort();
-    found
 }
 
 /// All that the steps of one app depend on.

@@ -60,10 +60,7 @@ async fn plan(
     let bundle = Bundle::read(&execution.tree)?;
     let wish = version::wanted(&execution.tree, &bundle)?;
     let stack = context.request.stack.as_str();
-    let mirror: Vec<_> = sources::mirrored(&execution.workshop.runtimes, "ruby", stack)
-        .into_iter()
-        .filter_map(|archive| Some((Version::parse(&archive.version).ok()?, archive.path)))
-        .collect();
+    let mirror = sources::mirrored_versions(&execution.workshop.runtimes, "ruby", stack);
     let found = debian::find(context, execution, RUNTIME, &PACKAGES).await?;
     let stacks = stacks_version(&found)?;
     let runtime = version::choose(&wish, &mirror, &stacks)?;

@@ -5,17 +5,14 @@
 
 mod version;
 
-use std::path::PathBuf;
-
 use api::names::ProcessType;
-use semver::Version;
 
 use self::version::{Release, Request};
 use crate::{
     buildpacks::{
         Buildpack, Context, Extended, Line, app_env, base_env, debian, hash, lines, package_vars,
         run_all, script,
-        sources::{mirror_step, mirrored},
+        sources::{mirror_step, mirrored_versions},
     },
     error::BuildError,
     execute::{CATALOGUE_FILE, CATALOGUE_TTL, Execution, Question},
@@ -84,7 +81,8 @@ async fn find(
     plan: &mut BuildPlan,
     request: &Request,
 ) -> Result<Toolchain, BuildError> {
-    let offers = in_mirror(&execution.workshop.runtimes, context.request.stack.as_str());
+    let stack = context.request.stack.as_str();
+    let offers = mirrored_versions(&execution.workshop.runtimes, "rust", stack);
     if let Some((version, path)) = request.newest_of(&offers) {
         let step = mirror_step("rust", (HOME, "bin/cargo"), path)?;
         return Ok(Toolchain::new(context, version.to_string(), step));
@@ -128,13 +126,6 @@ impl Toolchain {
         ];
         Self { name, step }
     }
-}
-
-fn in_mirror(runtimes: &std::path::Path, stack: &str) -> Vec<(Version, PathBuf)> {
-    let archives = mirrored(runtimes, "rust", stack).into_iter();
-    archives
-        .filter_map(|archive| Some((Version::parse(&archive.version).ok()?, archive.path)))
-        .collect()
 }
 
 fn rustup_env(context: &Context<'_>) -> std::collections::BTreeMap<String, String> {

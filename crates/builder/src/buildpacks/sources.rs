@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -54,7 +55,7 @@ pub(super) struct Wanted<'a> {
 
 /// The language's archives in the mirror directory, by name.
 pub(super) fn mirrored(runtimes: &Path, language: &str, stack: &str) -> Vec<Mirrored> {
-    let suffix = format!("-{stack}-{}.tar.", std::env::consts::ARCH);
+    let suffix = format!("-{stack}-{}", std::env::consts::ARCH);
     let Ok(entries) = std::fs::read_dir(runtimes) else {
         return Vec::new();
     };
@@ -62,16 +63,30 @@ pub(super) fn mirrored(runtimes: &Path, language: &str, stack: &str) -> Vec<Mirr
         .filter_map(|entry| {
             let path = entry.ok()?.path();
             let name = path.file_name()?.to_str()?;
-            let (version, _) = name
+            let (version, ending) = name
                 .strip_prefix(language)?
                 .strip_prefix('-')?
                 .split_once(&suffix)?;
             let version = version.to_owned();
-            (!name.ends_with(".sha256")).then_some(Mirrored { version, path })
+            crate::runtimes::ENDINGS
+                .contains(&ending)
+                .then_some(Mirrored { version, path })
         })
         .collect();
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
+}
+
+/// The same with versions of three numbers, for languages that have no others.
+pub(super) fn mirrored_versions(
+    runtimes: &Path,
+    language: &str,
+    stack: &str,
+) -> Vec<(Version, PathBuf)> {
+    let archives = mirrored(runtimes, language, stack).into_iter();
+    archives
+        .filter_map(|archive| Some((Version::parse(&archive.version).ok()?, archive.path)))
+        .collect()
 }
 
 /// A step that unpacks an archive of the mirror directory at `prefix`, where `program` must be.
@@ -155,6 +170,7 @@ mod tests {
             format!("java-21.0.5-landfall-13-{arch}.tar.gz.sha256"),
             format!("java-17-landfall-13-{arch}.tar.zst"),
             format!("java-8-landfall-12-{arch}.tar.gz"),
+            format!("java-11-landfall-13-{arch}.zip"),
             "java-8-landfall-13-sparc.tar.gz".to_owned(),
             format!("javascript-8-landfall-13-{arch}.tar.gz"),
             "catalogue-java.json".to_owned(),
@@ -163,7 +179,7 @@ mod tests {
         }
         let found = mirrored(folder.path(), "java", "landfall-13");
         let versions: Vec<_> = found.iter().map(|found| found.version.as_str()).collect();
-        assert_eq!(versions, ["17", "21.0.5"]);
+        assert_eq!(versions, ["11", "17", "21.0.5"]);
     }
 
     #[test]

@@ -193,6 +193,33 @@ impl Web {
     }
 }
 
+/// What to say of an app that nothing would serve: it has neither a Procfile nor a start script.
+pub(super) fn unserved(web: Option<&Web>, package: &Package, tree: &SourceTree) -> Option<String> {
+    /// Files that are likely to be the server, first one first.
+    const ENTRIES: [&str; 8] = [
+        "index.js",
+        "app.js",
+        "main.js",
+        "index.mjs",
+        "src/index.js",
+        "src/server.js",
+        "src/app.js",
+        "bin/www",
+    ];
+    /// Libraries that make an app a server.
+    const SERVERS: [&str; 6] = ["express", "fastify", "koa", "hono", "@hapi/hapi", "restify"];
+    if web.is_some() || tree.has_file("Procfile") {
+        return None;
+    }
+    let server = SERVERS.iter().find(|name| package.depends_on(name));
+    let what = server.map_or_else(|| "This app".to_owned(), |name| format!("This {name} app"));
+    let entry = ENTRIES.iter().find(|path| tree.has_file(path));
+    let entry = entry.copied().unwrap_or("index.js");
+    Some(format!(
+        "{what} has no start script in package.json, and there is no Procfile: nothing will serve. hint: add `\"start\": \"node {entry}\"` to its scripts."
+    ))
+}
+
 fn notice(framework: &str, serving: Serving, start: Option<&str>) -> String {
     let what = match serving {
         Serving::Site { root, .. } => format!("the files of `{root}` are served"),
@@ -250,6 +277,29 @@ mod tests {
     }
 
     const BUILD: &str = r#""build": "x""#;
+
+    #[test]
+    fn an_app_that_nothing_would_serve_is_told_what_to_add() {
+        let check = |json: &str, files: &[&str], expected: Option<&str>| {
+            let mut all = vec![("package.json", json)];
+            all.extend(files.iter().map(|name| (*name, "")));
+            let (_folder, tree) = source_of(&all);
+            let package = Package::read(&tree).unwrap();
+            let web = Web::of(&package, &tree).unwrap();
+            assert_eq!(unserved(web.as_ref(), &package, &tree).as_deref(), expected);
+        };
+        let express = r#"{"dependencies": {"express": "5"}}"#;
+        check(
+            express,
+            &["app.js"],
+            Some(
+                "This express app has no start script in package.json, and there is no Procfile: nothing will serve. hint: add `\"start\": \"node app.js\"` to its scripts.",
+            ),
+        );
+        check(express, &["app.js", "Procfile"], None);
+        check(express, &["server.js"], None);
+        check(r#"{"scripts": {"start": "node ."}}"#, &[], None);
+    }
 
     #[test]
     fn each_framework_is_served_as_its_build_is_made_to_be() {
