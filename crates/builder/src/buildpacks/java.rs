@@ -14,7 +14,7 @@ use api::names::ProcessType;
 pub(super) use self::{
     framework::Framework,
     jdk::{Jdk, build_env},
-    version::property,
+    version::{NEWEST, property},
     web::command as web_command,
 };
 use crate::{
@@ -30,10 +30,10 @@ use crate::{
 /// Where Maven is while the app is built.
 const MAVEN_HOME: &str = "/app/.heroku/maven";
 /// The host's setting of a mirror for all artifacts.
-const MIRROR: &str = "MAVEN_MIRROR_URL";
+pub(super) const MIRROR: &str = "MAVEN_MIRROR_URL";
 
 pub(super) const COMMON: &str = include_str!("scripts/java_common.sh");
-const INSTALL_MAVEN: &str = include_str!("scripts/java_maven.py");
+const INSTALL_MAVEN: &str = include_str!("scripts/java_tool.py");
 const BUILD: &str = include_str!("scripts/maven_build.sh");
 
 /// Project files, in the languages that Maven reads with its extensions.
@@ -77,7 +77,7 @@ async fn plan(
     let text = execution.tree.read_text(project).unwrap_or_default();
     let framework = Framework::of(&text);
     let maven = Maven::of(&execution.tree)?;
-    let jdk = Jdk::find(context, execution, &["pom.xml"]).await?;
+    let jdk = Jdk::find(context, execution, &["pom.xml"], NEWEST).await?;
     let mut lines = jdk.lines();
     lines.extend(maven.warning(&execution.tree));
     lines.extend(framework.port_warning(&execution.tree));
@@ -175,7 +175,8 @@ impl Maven {
 
 fn maven_step(context: &Context<'_>, version: &str) -> Step {
     let program = format!("{APT}\n{INSTALL_MAVEN}");
-    let mut step = Step::run("maven", script("python3", &program, &[MAVEN_HOME, version]));
+    let command = script("python3", &program, &[MAVEN_HOME, "maven", version]);
+    let mut step = Step::run("maven", command);
     let upstream = version.split('-').next().unwrap_or(version);
     step.heading = vec![format!("Installing Maven {upstream}")];
     step.cached_heading = vec![format!("Using cached install of Maven {upstream}")];

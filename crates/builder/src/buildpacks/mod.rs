@@ -7,7 +7,10 @@
 mod bun;
 mod debian;
 mod deno;
+mod dotnet;
+mod elixir;
 mod go;
+mod gradle;
 mod java;
 mod nodejs;
 mod npm_runtime;
@@ -65,16 +68,19 @@ pub(crate) struct Buildpack {
 type Planning<'a> = Pin<Box<dyn Future<Output = Result<Extended, BuildError>> + Send + 'a>>;
 
 /// In the order in which they are asked: Heroku's, and before Node.js what may have its files too.
-static ALL: [&Buildpack; 11] = [
+static ALL: [&Buildpack; 14] = [
     &deno::BUILDPACK,
     &bun::BUILDPACK,
     &ruby::BUILDPACK,
     &nodejs::BUILDPACK,
     &python::BUILDPACK,
     &java::BUILDPACK,
+    &gradle::BUILDPACK,
     &php::BUILDPACK,
     &go::BUILDPACK,
     &rust::BUILDPACK,
+    &elixir::BUILDPACK,
+    &dotnet::BUILDPACK,
     &static_site::BUILDPACK,
     &procfile_only::BUILDPACK,
 ];
@@ -435,6 +441,12 @@ mod tests {
         check_detection(&["package.json", "go.mod"], Some("heroku/nodejs"));
         check_detection(&["pom.xml", "index.html"], Some("heroku/java"));
         check_detection(&["mvnw"], Some("heroku/java"));
+        check_detection(&["gradlew", "package.json"], Some("heroku/nodejs"));
+        check_detection(&["build.gradle.kts"], Some("heroku/gradle"));
+        check_detection(&["pom.xml", "build.gradle"], Some("heroku/java"));
+        check_detection(&["mix.exs", "Procfile"], Some("landfall/elixir"));
+        check_detection(&["shop.csproj"], Some("heroku/dotnet"));
+        check_detection(&["shop.sln", "web/web.csproj"], Some("heroku/dotnet"));
         check_detection(&["package.json", "bun.lock"], Some("landfall/bun"));
         check_detection(&["package.json", "deno.json"], Some("landfall/deno"));
         check_detection(

@@ -9,6 +9,7 @@ mod journal;
 mod machine;
 mod plans;
 mod plans_languages;
+mod plans_mirror;
 mod played;
 mod real;
 mod real_classic;

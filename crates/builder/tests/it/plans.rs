@@ -13,13 +13,24 @@ const PYTHONS: &str = r#"{"stack": "3.13.5", "upstream": [], "debian":
     [{"version": "3.14.8", "package_version": "3.14.8-1", "suite": "forky"}]}"#;
 
 /// What each step of a build saw and ran, a line each: the number of layers below, the files of
-/// the topmost if it is no layer of the store, and the command without its script.
+/// the topmost if it is no layer of the store, and the command without its script; then the slug's
+/// process types.
 pub(crate) async fn steps_of(files: &[(&str, &str)], config_vars: &[(&str, &str)]) -> String {
     steps_on(&[], files, config_vars).await
 }
 
 /// The same on a host with settings of its own.
 pub(crate) async fn steps_on(
+    host_vars: &[(&str, &str)],
+    files: &[(&str, &str)],
+    config_vars: &[(&str, &str)],
+) -> String {
+    steps_with(|_| (), host_vars, files, config_vars).await
+}
+
+/// The same on a machine that was prepared.
+pub(crate) async fn steps_with(
+    prepare: impl FnOnce(&Workbench),
     host_vars: &[(&str, &str)],
     files: &[(&str, &str)],
     config_vars: &[(&str, &str)],
@@ -41,21 +52,22 @@ pub(crate) async fn steps_on(
         Some((Vec::new(), 0))
     });
     let mut bench = Workbench::new(engine);
+    prepare(&bench);
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let host_vars = host_vars.iter().map(own).collect();
     bench.builder = bench.builder.clone().with_host_vars(host_vars);
     let mut request = bench.request(files);
     request.config_vars = config_vars.iter().map(own).collect();
     let built = bench.build(request).await;
-    let types = built
+    let types: Vec<String> = built
         .slug()
         .process_types
-        .keys()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>();
+        .iter()
+        .map(|(name, command)| format!("\n{name}: {command}"))
+        .collect();
     let layers = built.slug().layers.len();
     let lines = seen.lock().unwrap().join("\n");
-    format!("{lines}\nslug: {layers} layers, types: {}", types.join(" "))
+    format!("{lines}\nslug: {layers} layers{}", types.concat())
 }
 
 fn nodes() -> String {

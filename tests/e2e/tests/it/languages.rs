@@ -178,6 +178,42 @@ fn java() {
 }
 
 #[test]
+fn gradle() {
+    // There is no wrapper, so the stack's own Gradle builds it, by the task that the app names.
+    let shop = Twice::first("gradle", "Hello from Gradle").said(&[
+        "Using Gradle 4.4.1 of the stack, since there is no wrapper",
+        "for 17 in build.gradle",
+        "$ gradle stage",
+    ]);
+    shop.app
+        .heroku(&["config:set", "GRADLE_TASK=assemble --offline"])
+        .ok();
+    let change = ("src/main/resources/shop.properties", "Hello", "Hello again");
+    let output = shop.again(change, "Hello again from Gradle", &["gradle-build"]);
+    assert!(output.contains("$ gradle assemble --offline"), "{output}");
+}
+
+#[test]
+fn elixir() {
+    let shop = Twice::first("elixir", "Hello from Elixir").said(&[
+        "Elixir 1.18.1 is not available on this platform; 1.18.3 is used instead.",
+        "==> greeting",
+        "Compiling 1 file (.ex)",
+    ]);
+    let change = (
+        "lib/shop/server.ex",
+        "    body = ",
+        "    body = \"Again: \" <> ",
+    );
+    let output = shop.again(change, "Again: Hello from Elixir", &["elixir-compile"]);
+    assert!(!output.contains("Compiling 1 file"), "{output}");
+    assert!(
+        output.contains("-----> Using cached dependencies (mix.lock is unchanged)"),
+        "{output}"
+    );
+}
+
+#[test]
 fn ruby() {
     // A gem in C shouts; one of the source greets; one of development is not there.
     let shop = Twice::first("ruby", "HELLO LANDFALL (Ruby 3.3.").said(&[

@@ -47,7 +47,8 @@ enum Origin {
 }
 
 impl Jdk {
-    /// The version that the app's files ask for, from the first source that has it.
+    /// The version that the app's files ask for, from the first source that has it; where only
+    /// `newest` limits it, no newer one than this major version.
     ///
     /// # Errors
     /// `Source` for a wish that is no version, or that nobody can meet.
@@ -55,8 +56,9 @@ impl Jdk {
         context: &Context<'_>,
         execution: &mut Execution,
         build_files: &[&str],
+        newest: u64,
     ) -> Result<Self, BuildError> {
-        let request = version::requested(&execution.tree, build_files)?;
+        let request = version::requested(&execution.tree, build_files, newest)?;
         let stack = context.request.stack.as_str();
         let mut offers = in_mirror(&execution.workshop.runtimes, stack);
         for suites in SUITES {
@@ -84,7 +86,7 @@ impl Jdk {
         let mut lines = vec![Line::Heading(
             match (self.request.origin, &self.request.wish) {
                 ("", _) => format!("No Java version was specified. Using the default: {version}"),
-                (origin, version::Wish::AtLeast(_)) => {
+                (origin, version::Wish::AtLeast(_, _)) => {
                     format!("Using Java {version} for {text} in {origin}")
                 }
                 (origin, version::Wish::Release(_)) => {

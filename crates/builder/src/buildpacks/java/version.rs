@@ -9,8 +9,10 @@ use crate::{
     source_tree::SourceTree,
 };
 
-/// The version of an app that asks for none: the newest with long support.
-pub(super) const DEFAULT_MAJOR: u64 = 25;
+/// The versions with long support, newest first: an app that asks for none gets one of them.
+const LONG_SUPPORT: [u64; 5] = [25, 21, 17, 11, 8];
+/// For a build tool that runs on any.
+pub(in crate::buildpacks) const NEWEST: u64 = u64::MAX;
 
 /// What is wanted, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub(crate) struct Request {
 pub(super) enum Wish {
     /// `21`, or `21.0.5`, of which the first number decides.
     Release(Vec<u64>),
-    /// The least that will do.
-    AtLeast(u64),
+    /// The least that will do, and the newest that the build tool runs on.
+    AtLeast(u64, u64),
 }
 
 /// A JDK that can be had.
@@ -38,11 +40,16 @@ pub(super) struct Offer<O> {
     pub(super) origin: O,
 }
 
-/// The app's wish: the files that say it outright, then its build file.
+/// The app's wish: the files that say it outright, then its build file. Nothing newer than `newest`
+/// is wished for where the app does not say it outright.
 ///
 /// # Errors
 /// `Source` for a text that is no version.
-pub(super) fn requested(tree: &SourceTree, build_files: &[&str]) -> Result<Request, BuildError> {
+pub(super) fn requested(
+    tree: &SourceTree,
+    build_files: &[&str],
+    newest: u64,
+) -> Result<Request, BuildError> {
     let stated = [
         ("system.properties", runtime_property(tree)),
         (".java-version", first_line(tree, ".java-version")),
@@ -63,18 +70,24 @@ pub(super) fn requested(tree: &SourceTree, build_files: &[&str]) -> Result<Reque
         ("pom.xml", "pom.xml"),
         ("build.gradle.kts", "build.gradle.kts"),
         ("build.gradle", "build.gradle"),
+        ("app/build.gradle.kts", "app/build.gradle.kts"),
+        ("app/build.gradle", "app/build.gradle"),
     ] {
         if !build_files.contains(&path) {
             continue;
         }
-        let wish = tree.read_text(path).and_then(|text| compiled_for(&text));
+        let wish = tree
+            .read_text(path)
+            .and_then(|text| compiled_for(&text, newest));
         if let Some((text, wish)) = wish {
             return Ok(Request { wish, text, origin });
         }
     }
+    let mut supported = LONG_SUPPORT.into_iter();
+    let default = supported.find(|major| *major <= newest).unwrap_or(newest);
     Ok(Request {
-        wish: Wish::Release(vec![DEFAULT_MAJOR]),
-        text: DEFAULT_MAJOR.to_string(),
+        wish: Wish::Release(vec![default]),
+        text: default.to_string(),
         origin: "",
     })
 }
@@ -123,7 +136,7 @@ pub(super) fn parse(text: &str) -> Option<Vec<u64>> {
 }
 
 /// What a build file compiles for.
-fn compiled_for(text: &str) -> Option<(String, Wish)> {
+fn compiled_for(text: &str, newest: u64) -> Option<(String, Wish)> {
     /// Asked for exactly: Gradle finds no other compiler.
     const EXACT: [(&str, char); 2] = [("JavaLanguageVersion.of(", ')'), ("jvmToolchain(", ')')];
     const LEAST: [(&str, char); 10] = [
@@ -149,7 +162,7 @@ fn compiled_for(text: &str) -> Option<(String, Wish)> {
     };
     find(&EXACT)
         .map(|(text, major)| (text, Wish::Release(vec![major])))
-        .or_else(|| find(&LEAST).map(|(text, major)| (text, Wish::AtLeast(major))))
+        .or_else(|| find(&LEAST).map(|(text, major)| (text, Wish::AtLeast(major, newest))))
 }
 
 /// The version that a package holds: `21.0.5+11-1` is 21.0.5, `8u504-ga-1` is 8.0.504; `None` for
@@ -178,9 +191,10 @@ pub(super) fn choose<'a, O>(request: &Request, offers: &'a [Offer<O>]) -> Option
             .iter()
             .find(|offer| offer.version.starts_with(parts))
             .or_else(|| first_newest(parts[0])),
-        Wish::AtLeast(least) => {
+        Wish::AtLeast(least, newest) => {
             let majors = offers.iter().map(|offer| offer.version[0]);
-            let least = majors.filter(|major| major >= least).min()?;
+            let fitting = *least..=*newest.max(least);
+            let least = majors.filter(|major| fitting.contains(major)).min()?;
             first_newest(least)
         }
     }
@@ -242,11 +256,11 @@ mod tests {
 
     fn check(files: &[(&str, &str)], expected: &str) {
         let build_files = ["pom.xml", "build.gradle", "build.gradle.kts"];
-        let shown = match requested(&source_of(files).1, &build_files) {
+        let shown = match requested(&source_of(files).1, &build_files, 25) {
             Ok(request) => {
                 let wish = match request.wish {
                     Wish::Release(parts) => shown(&parts),
-                    Wish::AtLeast(major) => format!(">={major}"),
+                    Wish::AtLeast(major, _) => format!(">={major}"),
                 };
                 format!("{wish} of {}", request.origin)
             }
@@ -382,8 +396,9 @@ mod tests {
         check_choice(release("21.0.12"), &all, Some("21.0.12"));
         check_choice(release("21.0.1"), &all, Some("21.0.5"));
         check_choice(release("11"), &all, None);
-        check_choice(Wish::AtLeast(8), &all, Some("17.0.19"));
-        check_choice(Wish::AtLeast(18), &all, Some("21.0.5"));
-        check_choice(Wish::AtLeast(26), &all, None);
+        check_choice(Wish::AtLeast(8, NEWEST), &all, Some("17.0.19"));
+        check_choice(Wish::AtLeast(18, NEWEST), &all, Some("21.0.5"));
+        check_choice(Wish::AtLeast(18, 20), &all, None);
+        check_choice(Wish::AtLeast(26, NEWEST), &all, None);
     }
 }

@@ -8,6 +8,8 @@ use crate::source_tree::SourceTree;
 
 /// Where the build scripts list the programs: `SIZE PATH` a line, largest first.
 const PROGRAMS: &str = ".heroku/java/programs";
+/// Where they list the start scripts that Gradle's `installDist` writes.
+const SCRIPTS: &str = ".heroku/java/scripts";
 
 /// The web command for what a build left; `None` when nothing there can be started.
 pub(in crate::buildpacks) fn command(built: &SourceTree, framework: Framework) -> Option<String> {
@@ -29,11 +31,16 @@ pub(in crate::buildpacks) fn command(built: &SourceTree, framework: Framework) -
             .map_or_else(String::new, |option| format!("{option} "));
         return Some(format!("java {port}$JAVA_OPTS -jar {program}"));
     }
-    let runner = RUNNERS.iter().find(|(runner, _)| built.has_file(runner))?;
-    Some(format!(
-        "java $JAVA_OPTS -jar {} --port $PORT {}/*.war",
-        runner.0, runner.1
-    ))
+    if let Some(runner) = RUNNERS.iter().find(|(runner, _)| built.has_file(runner)) {
+        return Some(format!(
+            "java $JAVA_OPTS -jar {} --port $PORT {}/*.war",
+            runner.0, runner.1
+        ));
+    }
+    // It heeds JAVA_OPTS itself.
+    let scripts = built.read_text(SCRIPTS).unwrap_or_default();
+    let script = scripts.lines().next()?;
+    is_plain(script).then(|| script.to_owned())
 }
 
 const QUARKUS: [&str; 2] = [
@@ -77,6 +84,12 @@ mod tests {
         );
         check(&[(PROGRAMS, "9 target/a b;c.jar\n")], Framework::None, None);
         check(&[(PROGRAMS, "")], Framework::None, None);
+        let script = "build/install/shop/bin/shop";
+        check(
+            &[(PROGRAMS, ""), (SCRIPTS, script)],
+            Framework::None,
+            Some(script),
+        );
     }
 
     #[test]

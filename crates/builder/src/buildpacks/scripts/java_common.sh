@@ -22,17 +22,17 @@ proxy_options() {
   done
 }
 
-# Programs that `java -jar` runs, largest first, for the choice of a web command. Arguments: DIRECTORY.
+# Programs that `java -jar` runs, largest first, for the choice of a web command. Arguments: DIRECTORY…
 list_programs() {
   mkdir -p /app/.heroku/java
   set +f
-  local file
-  for file in "$1"/*.jar "$1"/*.war; do
+  local file folder
+  for folder; do for file in "$folder"/*.jar "$folder"/*.war; do
     case $file in *-sources.jar | *-javadoc.jar | *-plain.jar | *-plain.war | *-tests.jar) continue ;; esac
     [ -f "$file" ] || continue
     if unzip -p "$file" META-INF/MANIFEST.MF 2> /tmp/unzip.log | grep -qi '^Main-Class:'; then
       printf '%s %s\n' "$(stat -c %s "$file")" "$file"
     fi
-  done | sort -rn > /app/.heroku/java/programs
+  done; done | sort -rn > /app/.heroku/java/programs
   set -f
 }

@@ -1,0 +1,4 @@
+import Config
+
+config :logger, level: :info
+config :shop, name: "Elixir"
