@@ -8,9 +8,9 @@ use crate::{clock::Time, ids::AccountId, references::NameReference, rfc3339};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the published shape")]
 pub struct Account {
-    /// Always false: nothing is tracked.
+    /// What the person said; nothing is tracked.
     pub allow_tracking: bool,
-    /// Always false.
+    /// What the person said; nothing comes of it.
     pub beta: bool,
     /// Unknown.
     pub country_of_residence: Option<String>,
@@ -54,6 +54,12 @@ pub struct Account {
 /// `PATCH /account`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountUpdate {
+    /// Whether the person may be tracked; nothing comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_tracking: Option<bool>,
+    /// Whether the person wants to try new things; nothing comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta: Option<bool>,
     /// A new name; `null` leaves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

@@ -2,7 +2,7 @@
 //!
 //! The token itself is shown once, when it is made; afterwards only its ends are.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use uuid::Uuid;
 
 use crate::{
@@ -16,28 +16,46 @@ use crate::{
 pub struct Authorization {
     /// The token.
     pub access_token: Option<AccessToken>,
-    /// The OAuth client it was made for: none.
+    /// The OAuth client it was made for.
     pub client: Option<OauthClient>,
     /// When it was made.
     #[serde(with = "rfc3339")]
     pub created_at: Time,
     /// What it is for, in the words of who made it.
     pub description: String,
-    /// Unused: the code of an authorization flow.
-    pub grant: Option<serde_json::Value>,
+    /// The code for its client, when it was just made.
+    pub grant: Option<Grant>,
     /// The authorization's id.
     pub id: AuthorizationId,
-    /// Unused: tokens are not refreshed but replaced.
+    /// What makes a client's next token.
     pub refresh_token: Option<AccessToken>,
     /// What the token may do.
     pub scope: Vec<Scope>,
-    /// The browser session it belongs to: none.
-    pub session: Option<serde_json::Value>,
+    /// The session it belongs to: itself, if somebody signed in for it with their password.
+    pub session: Option<SessionReference>,
     /// When it last changed.
     #[serde(with = "rfc3339")]
     pub updated_at: Time,
     /// Whose it is.
     pub user: AuthorizationUser,
+}
+
+/// A code that a client exchanges for tokens, once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The code.
+    pub code: String,
+    /// Seconds until it expires.
+    pub expires_in: u64,
+    /// An id of the code, not secret.
+    pub id: Uuid,
+}
+
+/// A session, by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReference {
+    /// The id.
+    pub id: AuthorizationId,
 }
 
 /// The account in an [`Authorization`].
@@ -80,11 +98,33 @@ pub struct NewAuthorization {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Seconds until it expires; never, if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_in: Option<i64>,
+    /// The id of the OAuth client that it is for: answered with a code for it, not with a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// What it may do; everything, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<Scope>>,
+}
+
+/// Seconds as a number, or as digits: the official CLI sends what was typed.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Number(i64),
+        Digits(String),
+    }
+    match Option::<Seconds>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Seconds::Number(number)) => Ok(Some(number)),
+        Some(Seconds::Digits(digits)) => digits.parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 /// `PATCH /oauth/authorizations/{authorization}`.

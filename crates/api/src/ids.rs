@@ -79,6 +79,12 @@ ids! {
     FormationId;
     /// An SSH public key of an account.
     KeyId;
+    /// A program that people let act for them.
+    OauthClientId;
+    /// A code that a client exchanges for tokens.
+    OauthGrantId;
+    /// That a password may be chosen anew.
+    PasswordResetId;
     /// A numbered release.
     ReleaseId;
     /// A built app, ready to run.

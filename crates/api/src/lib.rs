@@ -33,6 +33,8 @@ pub mod images;
 pub mod keys;
 pub mod log_sessions;
 pub mod names;
+pub mod oauth_clients;
+pub mod oauth_tokens;
 pub mod paths;
 pub mod published;
 pub mod range;

@@ -27,6 +27,8 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).expect("not zero");
 pub(crate) const HASHED_AT_ONCE: usize = 2;
 const HASH_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
+/// Longest name of a person, in characters.
+const LONGEST_NAME: usize = 200;
 /// Shorter passwords are refused.
 const SHORTEST_PASSWORD: usize = 12;
 
@@ -103,9 +105,14 @@ impl Platform {
             .collect())
     }
 
-    /// Changes the caller's own account: sets a password, for which the present one or a valid
-    /// token is asked.
-    pub async fn update_account(&self, caller: &Caller, update: AccountUpdate) -> Result<Account> {
+    /// Changes the caller's own account. For a new password the present one or a valid token is asked;
+    /// whoever signed in with the former is signed out, but for the token `keep`.
+    pub async fn update_account(
+        &self,
+        caller: &Caller,
+        keep: Option<AuthorizationId>,
+        update: AccountUpdate,
+    ) -> Result<Account> {
         if let Some(new) = update.new_password {
             let present = update.password.unwrap_or_default();
             let is_token = self
@@ -117,10 +124,72 @@ impl Platform {
             }
             let hash = self.new_password_hash(new).await?;
             self.store
-                .update_account_password(&caller.change(), caller.account, &hash)
+                .update_account_password(&caller.change(), (caller.account, keep), &hash)
+                .await?;
+        }
+        if let Some(name) = &update.name
+            && (name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control))
+        {
+            return Err(Error::Invalid {
+                message: format!("Name may have {LONGEST_NAME} characters"),
+            });
+        }
+        if update.name.is_some() || update.allow_tracking.is_some() || update.beta.is_some() {
+            let row = store::AccountUpdate {
+                name: update.name,
+                allow_tracking: update.allow_tracking,
+                beta: update.beta,
+            };
+            self.store
+                .update_account(&caller.change(), caller.account, &row)
                 .await?;
         }
         self.account(caller.account).await
+    }
+
+    /// Takes the caller's account away: its tokens, keys and memberships. Says what it was.
+    ///
+    /// # Errors
+    /// `Invalid` for the operator's, for one that owns apps, and for a team's last admin.
+    pub async fn delete_account(&self, caller: &Caller) -> Result<Account> {
+        let refused = |message: &str| Error::Invalid {
+            message: message.to_owned(),
+        };
+        let account = self.account(caller.account).await?;
+        if account.is_operator {
+            return Err(refused("The platform needs its operator's account."));
+        }
+        for (team, role) in self.teams(caller).await? {
+            let members = self.store.team_members(team.id).await?;
+            let admins = members.iter().filter(|member| member.role.is_admin());
+            if role.is_some_and(store::TeamRole::is_admin) && admins.count() == 1 {
+                return Err(refused(&format!(
+                    "The team {} needs another admin first, or delete it.",
+                    team.name
+                )));
+            }
+        }
+        match self
+            .store
+            .delete_account(&caller.change(), account.id)
+            .await
+        {
+            Err(store::StoreError::Conflict { .. }) => Err(refused(
+                "This account owns apps: delete them or give them away first.",
+            )),
+            deleted => {
+                deleted?;
+                Ok(account)
+            }
+        }
+    }
+
+    /// Takes down that somebody signed in with the password.
+    pub async fn note_sign_in(&self, caller: &Caller) -> Result<()> {
+        Ok(self
+            .store
+            .note_sign_in(&caller.change(), caller.account)
+            .await?)
     }
 
     /// The hash to keep of a password that somebody chose.
@@ -163,6 +232,8 @@ impl Platform {
             token_hash: hash_token(token),
             token_hint: hint(token),
             expires_at: None,
+            client: None,
+            is_session: false,
         };
         self.store.create_authorization(&change, &new).await?;
         Ok(account)

@@ -21,12 +21,18 @@ const TOKEN_BYTES: usize = 32;
 const LONGEST_SECONDS: i64 = 10 * 365 * 24 * 3600;
 
 impl Platform {
-    /// Makes a token for the caller; the text is not to be had again.
+    /// Makes a token for the caller; the text is not to be had again. For a client there is none yet:
+    /// it gets its own for a code.
     pub async fn create_authorization(
         &self,
         caller: &Caller,
         new: NewAuthorization,
+        is_session: bool,
     ) -> Result<(Authorization, String)> {
+        let client = match &new.client {
+            None => None,
+            Some(id) => Some(self.oauth_client(id).await?.id),
+        };
         let expires_at = match new.expires_in {
             None => None,
             Some(seconds) if (1..=LONGEST_SECONDS).contains(&seconds) => Some(
@@ -53,7 +59,10 @@ impl Platform {
             scope: scope.iter().map(|scope| word(*scope)).collect(),
             token_hash: hash_token(&token),
             token_hint: hint(&token),
-            expires_at,
+            // What the client was not given yet opens nothing.
+            expires_at: client.map_or(expires_at, |_| Some(self.clock.now())),
+            client,
+            is_session,
         };
         let made = self
             .store
@@ -66,7 +75,7 @@ impl Platform {
     pub async fn authorizations(&self, caller: &Caller) -> Result<Vec<Authorization>> {
         let now = self.clock.now();
         let mut rows = self.store.authorizations_of(caller.account).await?;
-        rows.retain(|row| row.expires_at.is_none_or(|at| now < at));
+        rows.retain(|row| row.client.is_some() || row.expires_at.is_none_or(|at| now < at));
         Ok(rows)
     }
 
@@ -109,6 +118,11 @@ impl Platform {
         id: &str,
     ) -> Result<(Authorization, String)> {
         let row = self.authorization(caller, id).await?;
+        if row.client.is_some() {
+            return Err(Error::Invalid {
+                message: "A client makes its tokens itself, with its refresh token.".to_owned(),
+            });
+        }
         let token = new_token();
         let (hash, hint) = (hash_token(&token), hint(&token));
         let row = self

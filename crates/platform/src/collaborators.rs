@@ -16,7 +16,15 @@ impl Platform {
     /// Everyone who works on an app, with their accounts.
     pub async fn collaborators(&self, app: &App) -> Result<Vec<(Collaborator, Account)>> {
         let mut found = Vec::new();
-        for row in self.store.collaborators(app.id).await? {
+        let members = match app.team {
+            Some(team) => self.store.team_members(team).await?,
+            None => Vec::new(),
+        };
+        for mut row in self.store.collaborators(app.id).await? {
+            let member = members.iter().find(|member| member.account == row.account);
+            if let Some(member) = member {
+                row.role = role_of(member.role);
+            }
             let account = self.store.account(row.account).await?;
             found.push((row, account));
         }
@@ -90,15 +98,11 @@ impl Platform {
         let change = bearer.caller.change();
         let mut role = CollaboratorRole::Collaborator;
         if let Some(team) = app.team {
-            match self.store.team_member(team, account.id).await? {
-                Some(member) if member.role != TeamRole::Collaborator => {
-                    role = CollaboratorRole::Member;
-                }
-                Some(_) => {}
-                None => {
-                    let outside = (account.id, TeamRole::Collaborator);
-                    self.store.set_team_member(&change, team, outside).await?;
-                }
+            if let Some(member) = self.store.team_member(team, account.id).await? {
+                role = role_of(member.role);
+            } else {
+                let outside = (account.id, TeamRole::Collaborator);
+                self.store.set_team_member(&change, team, outside).await?;
             }
         }
         let new = NewCollaborator {
@@ -181,6 +185,15 @@ impl Platform {
             self.forget_outsider(caller, team, account.id).await?;
         }
         Ok((row, account))
+    }
+}
+
+/// What a member of its team is to an app, as clients tell admins from the others.
+fn role_of(role: TeamRole) -> CollaboratorRole {
+    match role {
+        TeamRole::Owner | TeamRole::Admin => CollaboratorRole::Admin,
+        TeamRole::Member | TeamRole::Viewer => CollaboratorRole::Member,
+        TeamRole::Collaborator => CollaboratorRole::Collaborator,
     }
 }
 

@@ -34,7 +34,7 @@ impl Platform {
         })
     }
 
-    /// Makes somebody a member, or a member something else. True: they were none before.
+    /// Makes somebody a member, or a member something else.
     ///
     /// # Errors
     /// `Invalid` for a role that there is not, an address that nobody has, and the last admin.
@@ -43,7 +43,7 @@ impl Platform {
         caller: &Caller,
         team: &Team,
         (email, role): (&str, &str),
-    ) -> Result<((TeamMember, Account), bool)> {
+    ) -> Result<(TeamMember, Account)> {
         let role = team_role(role)?;
         let account = match self.person(email).await {
             Err(Error::NotFound { .. }) => {
@@ -68,7 +68,7 @@ impl Platform {
             .store
             .set_team_member(&caller.change(), team.id, (account.id, role))
             .await?;
-        Ok(((member, account), before.is_none()))
+        Ok((member, account))
     }
 
     /// Takes somebody out of a team and off its apps. Everyone may leave, but for the last admin.
@@ -129,7 +129,7 @@ impl Platform {
             Err(_) => self.store.account_by_email(identity).await?,
         };
         account
-            .filter(|account| !account.is_team)
+            .filter(|account| !account.is_team && account.deleted_at.is_none())
             .ok_or_else(missing)
     }
 

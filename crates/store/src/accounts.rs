@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use api::{clock::Time, ids::AccountId};
-use serde_json::json;
+use api::{
+    clock::Time,
+    ids::{AccountId, AuthorizationId},
+};
+use serde_json::{Value, json};
 use sqlx::query;
 
 use crate::{
@@ -60,6 +63,17 @@ pub struct NewAccount {
     pub email: String,
     /// Never the password itself.
     pub password_hash: Option<String>,
+}
+
+/// Changes to an account; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct AccountUpdate {
+    /// What the person is called.
+    pub name: Option<String>,
+    /// Whether the person may be tracked.
+    pub allow_tracking: Option<bool>,
+    /// Whether the person wants to try new things.
+    pub beta: Option<bool>,
 }
 
 impl Record for Account {
@@ -121,21 +135,21 @@ impl Store {
             .await
             .map_err(|e| e.or_conflict("account", &account.email))?;
         write
-            .commit(Happening {
-                kind: "account.create",
-                app: None,
-                subject: account.id.to_string(),
-                details: json!({ "email": account.email }),
-            })
+            .commit(happening(
+                "account.create",
+                account.id,
+                json!({ "email": account.email }),
+            ))
             .await?;
         Ok(account)
     }
 
-    /// Replaces an account's password hash.
+    /// Replaces an account's password hash, and signs everybody out who signed in with the former
+    /// password, but for who shows the token `keep`.
     pub async fn update_account_password(
         &self,
         change: &Change,
-        account: AccountId,
+        (account, keep): (AccountId, Option<AuthorizationId>),
         password_hash: &str,
     ) -> Result<()> {
         let mut write = self.write(change).await?;
@@ -147,13 +161,103 @@ impl Store {
         if write.run(statement).await? == 0 {
             return Err(StoreError::not_found("account", &account));
         }
+        let statement = query(
+            "DELETE FROM authorizations WHERE account_id = $1 AND is_session = 1 AND id <> $2",
+        )
+        .bind(account.to_string())
+        .bind(keep.map(|id| id.to_string()).unwrap_or_default());
+        write.run(statement).await?;
+        let details = json!({ "changed": ["password"] });
         write
-            .commit(Happening {
-                kind: "account.update",
-                app: None,
-                subject: account.to_string(),
-                details: json!({ "changed": ["password"] }),
-            })
+            .commit(happening("account.update", account, details))
+            .await
+    }
+
+    /// Changes what an account says of itself.
+    pub async fn update_account(
+        &self,
+        change: &Change,
+        account: AccountId,
+        update: &AccountUpdate,
+    ) -> Result<Account> {
+        let mut write = self.write(change).await?;
+        let statement = query(
+            "UPDATE accounts SET name = COALESCE($2, name),
+                                 allow_tracking = COALESCE($3, allow_tracking),
+                                 beta = COALESCE($4, beta), updated_at = $5
+             WHERE id = $1",
+        )
+        .bind(account.to_string())
+        .bind(update.name.clone())
+        .bind(update.allow_tracking.map(i64::from))
+        .bind(update.beta.map(i64::from))
+        .bind(write.now.as_micros());
+        write.run(statement).await?;
+        let statement = query("SELECT * FROM accounts WHERE id = $1").bind(account.to_string());
+        let updated: Account = required(write.connection(), statement, account).await?;
+        let details = json!({ "name": updated.name, "allow_tracking": updated.allow_tracking,
+            "beta": updated.beta });
+        write
+            .commit(happening("account.update", account, details))
+            .await?;
+        Ok(updated)
+    }
+
+    /// Takes down that somebody signed in with the password.
+    pub async fn note_sign_in(&self, change: &Change, account: AccountId) -> Result<()> {
+        let mut write = self.write(change).await?;
+        let statement = query("UPDATE accounts SET last_login = $2 WHERE id = $1")
+            .bind(account.to_string())
+            .bind(write.now.as_micros());
+        write.run(statement).await?;
+        write
+            .commit(happening("account.sign-in", account, json!({})))
+            .await
+    }
+
+    /// Empties an account: its tokens, keys and memberships go, its address is free again. The row
+    /// stays without a name, because releases say who made them.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] while it owns apps.
+    pub async fn delete_account(&self, change: &Change, account: AccountId) -> Result<()> {
+        let mut write = self.write(change).await?;
+        let owned =
+            query("SELECT * FROM apps WHERE owner_id = $1 LIMIT 1").bind(account.to_string());
+        if write.find::<crate::App>(owned).await?.is_some() {
+            return Err(StoreError::Conflict {
+                resource: "app of account",
+                key: account.to_string(),
+            });
+        }
+        for statement in [
+            "DELETE FROM authorizations WHERE account_id = $1",
+            "DELETE FROM oauth_clients WHERE account_id = $1",
+            "DELETE FROM keys WHERE account_id = $1",
+            "DELETE FROM collaborators WHERE account_id = $1",
+            "DELETE FROM team_members WHERE account_id = $1",
+            "DELETE FROM team_invitations WHERE invited_by = $1",
+            "DELETE FROM app_transfers WHERE recipient_id = $1 OR owner_id = $1",
+            "DELETE FROM source_hooks WHERE account_id = $1",
+            "DELETE FROM two_factors WHERE account_id = $1",
+            "DELETE FROM recovery_codes WHERE account_id = $1",
+            "DELETE FROM password_resets WHERE account_id = $1",
+        ] {
+            write
+                .run(query(statement).bind(account.to_string()))
+                .await?;
+        }
+        let statement = query(
+            "UPDATE accounts SET email = $2, name = NULL, password_hash = NULL, has_two_factor = 0,
+                                 deleted_at = $3, updated_at = $3
+             WHERE id = $1",
+        )
+        .bind(account.to_string())
+        .bind(format!("{account}@deleted.invalid"))
+        .bind(write.now.as_micros());
+        write.run(statement).await?;
+        write
+            .commit(happening("account.destroy", account, json!({})))
             .await
     }
 
@@ -173,5 +277,14 @@ impl Store {
     pub async fn accounts(&self) -> Result<Vec<Account>> {
         let statement = query("SELECT * FROM accounts ORDER BY created_at, id");
         list(self.backend.reader(), statement).await
+    }
+}
+
+pub(crate) fn happening(kind: &'static str, account: AccountId, details: Value) -> Happening {
+    Happening {
+        kind,
+        app: None,
+        subject: account.to_string(),
+        details,
     }
 }

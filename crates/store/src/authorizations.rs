@@ -2,7 +2,7 @@
 
 use api::{
     clock::Time,
-    ids::{AccountId, AuthorizationId},
+    ids::{AccountId, AuthorizationId, OauthClientId},
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -38,6 +38,12 @@ pub struct Authorization {
     pub token_hint: String,
     /// When it stops being valid; callers compare it with the present.
     pub expires_at: Option<Time>,
+    /// The program that it was made for.
+    pub client: Option<OauthClientId>,
+    /// Shown in place of the token that makes the next.
+    pub refresh_token_hint: Option<String>,
+    /// Whether somebody signed in for it with their password.
+    pub is_session: bool,
     /// When it was made.
     pub created_at: Time,
     /// When it was last changed.
@@ -59,6 +65,10 @@ pub struct NewAuthorization {
     pub token_hint: String,
     /// When it stops being valid.
     pub expires_at: Option<Time>,
+    /// The program that it is made for.
+    pub client: Option<OauthClientId>,
+    /// Whether somebody signed in for it with their password.
+    pub is_session: bool,
 }
 
 impl Record for Authorization {
@@ -73,6 +83,9 @@ impl Record for Authorization {
             token_hash: columns.text("token_hash")?,
             token_hint: columns.text("token_hint")?,
             expires_at: columns.optional_time("expires_at")?,
+            client: columns.optional_parsed("client_id")?,
+            refresh_token_hint: columns.optional_text("refresh_token_hint")?,
+            is_session: columns.flag("is_session")?,
             created_at: columns.time("created_at")?,
             updated_at: columns.time("updated_at")?,
         })
@@ -90,8 +103,8 @@ impl Store {
         let id = AuthorizationId::new();
         let statement = query(
             "INSERT INTO authorizations (id, account_id, description, scope, token_hash, token_hint,
-                                         expires_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+                                         expires_at, created_at, updated_at, client_id, is_session)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
         )
         .bind(id.to_string())
         .bind(new.account.to_string())
@@ -100,7 +113,9 @@ impl Store {
         .bind(new.token_hash.clone())
         .bind(new.token_hint.clone())
         .bind(new.expires_at.map(Time::as_micros))
-        .bind(write.now.as_micros());
+        .bind(write.now.as_micros())
+        .bind(new.client.map(|client| client.to_string()))
+        .bind(i64::from(new.is_session));
         write
             .run(statement)
             .await
@@ -112,7 +127,7 @@ impl Store {
                 app: None,
                 subject: id.to_string(),
                 details: json!({ "account": new.account, "description": new.description,
-                                 "scope": new.scope }),
+                                 "scope": new.scope, "client": new.client }),
             })
             .await?;
         Ok(Authorization {
@@ -123,6 +138,9 @@ impl Store {
             token_hash: new.token_hash.clone(),
             token_hint: new.token_hint.clone(),
             expires_at: new.expires_at,
+            client: new.client,
+            refresh_token_hint: None,
+            is_session: new.is_session,
             created_at: now,
             updated_at: now,
         })

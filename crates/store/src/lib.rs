@@ -29,6 +29,9 @@ mod formations;
 mod images;
 mod keys;
 mod migrations;
+mod oauth_clients;
+mod oauth_tokens;
+mod password_resets;
 mod releases;
 mod seal;
 mod sleep;
@@ -41,6 +44,7 @@ mod status_notes;
 mod team_invitations;
 mod team_members;
 mod teams;
+mod two_factors;
 mod words;
 mod write;
 
@@ -49,7 +53,7 @@ use std::{fmt, path::Path, sync::Arc};
 use api::clock::Clock;
 
 pub use crate::{
-    accounts::{Account, NewAccount},
+    accounts::{Account, AccountUpdate, NewAccount},
     acm::{AcmDomain, AcmStatus},
     app_features::AppFeature,
     app_transfers::{AppTransfer, TransferState},
@@ -67,6 +71,9 @@ pub use crate::{
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
     images::{ImageManifest, ImageTag, NewImageManifest},
     keys::{Key, NewKey},
+    oauth_clients::{OauthClient, OauthClientUpdate},
+    oauth_tokens::{NewTokens, OauthGrant, Taken},
+    password_resets::PasswordReset,
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{NewSlug, Slug, SlugContents},
@@ -78,6 +85,7 @@ pub use crate::{
     team_invitations::{NewTeamInvitation, TeamInvitation},
     team_members::{TeamMember, TeamRole},
     teams::{NewTeam, Team, TeamUpdate, team_account},
+    two_factors::TwoFactor,
     words::UnknownWord,
 };
 use crate::{backend::Backend, seal::RootKey};

@@ -29,6 +29,8 @@ pub(crate) enum Purpose<'a> {
     Edge,
     DeployKey,
     SourceHook(SourceHookId),
+    TwoFactor,
+    OauthClient,
 }
 
 impl fmt::Display for Purpose<'_> {
@@ -41,6 +43,8 @@ impl fmt::Display for Purpose<'_> {
             Self::AcmeAccount(directory) => write!(f, "ACME account at {directory}"),
             Self::Edge => f.write_str("edge settings"),
             Self::DeployKey => f.write_str("deploy key"),
+            Self::TwoFactor => f.write_str("second factor"),
+            Self::OauthClient => f.write_str("secret of OAuth client"),
             Self::SourceHook(hook) => write!(f, "secret of source hook {hook}"),
         }
     }

@@ -165,6 +165,8 @@ actions! {
     UpdateTeamMembers: ADMINS, WRITES;
     /// Leave a team.
     LeaveTeam: ANY_ROLE, WRITES;
+    /// Make accounts, and let people choose a new password.
+    ManageAccounts: Needs::Operator, GLOBAL;
     /// Say something on the platform's status page.
     UpdateStatusNotes: Needs::Operator, WRITES;
 }

@@ -6,7 +6,7 @@ use platform::{Caller, Platform, authorize::Action};
 
 use super::{
     error::Refusal,
-    extract::{Body, By, Path},
+    extract::{Body, By, Path, With},
     route::Route,
 };
 
@@ -14,8 +14,10 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/account", Action::ReadAccount, show),
         Route::patch("/account", Action::UpdateAccount, update),
+        Route::delete("/account", Action::UpdateAccount, delete),
         Route::get("/users/{account}", Action::ReadAccount, show_named),
         Route::patch("/users/{account}", Action::UpdateAccount, update_named),
+        Route::delete("/users/{account}", Action::UpdateAccount, delete_named),
     ]
 }
 
@@ -25,10 +27,19 @@ async fn show(State(platform): State<Platform>, By(caller): By) -> Result<Json<A
 
 async fn update(
     State(platform): State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Body(update): Body<AccountUpdate>,
 ) -> Result<Json<Account>, Refusal> {
-    Ok(Json(body(platform.update_account(&caller, update).await?)))
+    let keep = bearer.authorization;
+    let updated = platform.update_account(&bearer.caller, keep, update);
+    Ok(Json(body(updated.await?)))
+}
+
+async fn delete(
+    State(platform): State<Platform>,
+    By(caller): By,
+) -> Result<Json<Account>, Refusal> {
+    Ok(Json(body(platform.delete_account(&caller).await?)))
 }
 
 async fn show_named(
@@ -42,12 +53,21 @@ async fn show_named(
 
 async fn update_named(
     platform: State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Path(account): Path<String>,
     update_body: Body<AccountUpdate>,
 ) -> Result<Json<Account>, Refusal> {
+    check_own(&bearer.caller, &account)?;
+    update(platform, With(bearer), update_body).await
+}
+
+async fn delete_named(
+    platform: State<Platform>,
+    By(caller): By,
+    Path(account): Path<String>,
+) -> Result<Json<Account>, Refusal> {
     check_own(&caller, &account)?;
-    update(platform, By(caller), update_body).await
+    delete(platform, By(caller)).await
 }
 
 /// Everyone sees only themselves.
@@ -62,10 +82,10 @@ pub(super) fn check_own(caller: &Caller, identity: &str) -> Result<(), Refusal> 
     }
 }
 
-fn body(account: store::Account) -> Account {
+pub(super) fn body(account: store::Account) -> Account {
     Account {
-        allow_tracking: false,
-        beta: false,
+        allow_tracking: account.allow_tracking,
+        beta: account.beta,
         country_of_residence: None,
         created_at: account.created_at,
         default_organization: None,
@@ -75,12 +95,12 @@ fn body(account: store::Account) -> Account {
         federated: false,
         id: account.id,
         identity_provider: None,
-        last_login: None,
-        name: None,
+        last_login: account.last_login,
+        name: account.name,
         sms_number: None,
         suspended_at: None,
-        two_factor_authentication: false,
-        updated_at: account.created_at,
+        two_factor_authentication: account.has_two_factor,
+        updated_at: account.updated_at,
         verified: true,
     }
 }

@@ -15,7 +15,7 @@ use platform::{
 };
 use store::Account;
 
-use super::{HttpState, error::Refusal, route};
+use super::{HttpState, error::Refusal, route, two_factors};
 
 /// Marks a request of one of the server's own front doors, and says which: `git`.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,9 @@ pub struct InProcess(pub &'static str);
 /// `SHA256:…` fingerprint. It is only ever put on requests inside this process.
 #[derive(Clone, Debug)]
 pub struct ShownKey(pub String);
+
+/// Where the CLI puts the code that it asked for.
+const CODE_HEADER: &str = "heroku-two-factor-code";
 
 /// What a key opens: git, and no secrets.
 const KEY_SCOPES: &[Scope] = &[Scope::Write];
@@ -40,6 +43,8 @@ enum Credentials {
 /// What a request says of who sends it, taken out of it.
 pub(super) struct Asking {
     credentials: Credentials,
+    /// Of the second factor.
+    code: Option<String>,
     origin: String,
     request_id: String,
     cause: String,
@@ -54,6 +59,11 @@ impl Asking {
         };
         Ok(Self {
             credentials: credentials.ok_or(Refusal::NoCredentials)?,
+            code: request
+                .headers()
+                .get(CODE_HEADER)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
             origin: origin(request),
             request_id: route::request_id(request),
             cause: route::cause(request),
@@ -108,7 +118,30 @@ pub(super) async fn bearer(
         return Err(platform::Error::Unauthorized.into());
     };
     let account = password_holder(state, (user, secret), &asking.origin).await?;
-    Ok(asking.into_bearer(account, vec![Scope::Global], None))
+    let code = asking.code.clone();
+    let asks_for_code = account.has_two_factor;
+    let bearer = asking.into_bearer(account, vec![Scope::Global], None);
+    if asks_for_code {
+        check_code(state, &bearer.caller, code.as_deref().unwrap_or_default()).await?;
+    }
+    platform.note_sign_in(&bearer.caller).await?;
+    Ok(bearer)
+}
+
+/// Takes a code of somebody whose password was right. None at all costs no try.
+pub(super) async fn check_code(
+    state: &HttpState,
+    caller: &Caller,
+    code: &str,
+) -> Result<(), Refusal> {
+    if code.trim().is_empty() {
+        return Err(Refusal::TwoFactor);
+    }
+    two_factors::take_try(state, caller)?;
+    match state.platform.check_two_factor(caller, code).await {
+        Err(platform::Error::Invalid { .. }) => Err(Refusal::TwoFactor),
+        checked => Ok(checked?),
+    }
 }
 
 /// The account with this email address and password. Who guesses, and who only wants to keep the

@@ -1,21 +1,21 @@
 //! `/oauth/authorizations` and `/oauth/sessions`.
 //!
-//! There is no default authorization (`~`) and there are no browser sessions: both are answered
-//! with the 404 that tells `heroku logout` to go on.
+//! A session is an authorization for which somebody signed in with their password. There is no default
+//! authorization and no session called `~`: both are answered with the 404 that tells `heroku logout`
+//! to go on.
 
-use api::{
-    authorizations::{
-        AccessToken, Authorization, AuthorizationUpdate, AuthorizationUser, NewAuthorization,
-    },
-    clock::Time,
+use api::authorizations::{
+    AccessToken, Authorization, AuthorizationUpdate, AuthorizationUser, Grant, NewAuthorization,
+    OauthClient, SessionReference,
 };
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
-use platform::{Caller, Platform, authorize::Action};
+use platform::{Caller, Platform, authorize::Action, oauth_tokens::CODE_LIFETIME};
+use serde_json::{Value, json};
 
 use super::{
     error::Refusal,
-    extract::{Body, By, Path, Wanted},
+    extract::{Body, By, Path, Wanted, With},
     range,
     route::Route,
 };
@@ -36,21 +36,34 @@ pub(super) fn routes() -> Vec<Route> {
         Route::delete(
             "/oauth/sessions/{session}",
             Action::UpdateAuthorizations,
-            no_session,
+            end_session,
         ),
     ]
 }
 
 async fn create(
     State(platform): State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Body(new): Body<NewAuthorization>,
 ) -> Result<(StatusCode, Json<Authorization>), Refusal> {
-    let (row, token) = platform.create_authorization(&caller, new).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(body(&caller, row, Some(token), platform.now())),
-    ))
+    // Without a token the guard has seen the password.
+    let is_session = bearer.authorization.is_none();
+    let caller = &bearer.caller;
+    let (row, token) = platform
+        .create_authorization(caller, new, is_session)
+        .await?;
+    if row.client.is_none() {
+        let shown = body(&platform, caller, row, Some(token)).await?;
+        return Ok((StatusCode::CREATED, Json(shown)));
+    }
+    let (grant, code) = platform.new_code(caller, &row).await?;
+    let mut shown = body(&platform, caller, row, None).await?;
+    shown.grant = Some(Grant {
+        code,
+        expires_in: CODE_LIFETIME.as_secs(),
+        id: grant.id.as_uuid(),
+    });
+    Ok((StatusCode::CREATED, Json(shown)))
 }
 
 async fn list(
@@ -58,12 +71,10 @@ async fn list(
     By(caller): By,
     Wanted(range): Wanted,
 ) -> Result<Response, Refusal> {
-    let now = platform.now();
-    let rows = platform.authorizations(&caller).await?;
-    let bodies: Vec<_> = rows
-        .into_iter()
-        .map(|row| body(&caller, row, None, now))
-        .collect();
+    let mut bodies = Vec::new();
+    for row in platform.authorizations(&caller).await? {
+        bodies.push(body(&platform, &caller, row, None).await?);
+    }
     Ok(range::list(
         &bodies,
         &range,
@@ -77,7 +88,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Authorization>, Refusal> {
     let row = platform.authorization(&caller, &id).await?;
-    Ok(Json(body(&caller, row, None, platform.now())))
+    Ok(Json(body(&platform, &caller, row, None).await?))
 }
 
 async fn update(
@@ -87,7 +98,7 @@ async fn update(
     Body(update): Body<AuthorizationUpdate>,
 ) -> Result<Json<Authorization>, Refusal> {
     let row = platform.update_authorization(&caller, &id, update).await?;
-    Ok(Json(body(&caller, row, None, platform.now())))
+    Ok(Json(body(&platform, &caller, row, None).await?))
 }
 
 async fn regenerate(
@@ -96,7 +107,7 @@ async fn regenerate(
     Path(id): Path<String>,
 ) -> Result<Json<Authorization>, Refusal> {
     let (row, token) = platform.regenerate_token(&caller, &id).await?;
-    Ok(Json(body(&caller, row, Some(token), platform.now())))
+    Ok(Json(body(&platform, &caller, row, Some(token)).await?))
 }
 
 async fn delete(
@@ -105,46 +116,88 @@ async fn delete(
     Path(id): Path<String>,
 ) -> Result<Json<Authorization>, Refusal> {
     let row = platform.delete_authorization(&caller, &id).await?;
-    Ok(Json(body(&caller, row, None, platform.now())))
+    Ok(Json(body(&platform, &caller, row, None).await?))
 }
 
-async fn sessions(Wanted(range): Wanted) -> Response {
-    range::list::<()>(&[], &range, &["id"])
+async fn sessions(
+    State(platform): State<Platform>,
+    By(caller): By,
+    Wanted(range): Wanted,
+) -> Result<Response, Refusal> {
+    let mut rows = platform.authorizations(&caller).await?;
+    rows.retain(|row| row.is_session);
+    let bodies: Vec<Value> = rows.iter().map(session).collect();
+    Ok(range::list(&bodies, &range, &["id"]))
 }
 
-async fn no_session() -> Refusal {
-    Refusal::Unknown("session")
+async fn end_session(
+    State(platform): State<Platform>,
+    By(caller): By,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let rows = platform.authorizations(&caller).await?.into_iter();
+    let found = rows
+        .into_iter()
+        .find(|row| row.is_session && row.id.to_string() == id);
+    let row = found.ok_or(Refusal::Unknown("session"))?;
+    platform.delete_authorization(&caller, &id).await?;
+    Ok(Json(session(&row)))
+}
+
+fn session(row: &store::Authorization) -> Value {
+    json!({
+        "created_at": row.created_at.to_rfc3339(),
+        "description": row.description,
+        "expires_in": null,
+        "id": row.id,
+        "updated_at": row.updated_at.to_rfc3339(),
+    })
 }
 
 /// `token` is the whole token where it was just made.
-fn body(
+async fn body(
+    platform: &Platform,
     caller: &Caller,
     row: store::Authorization,
     token: Option<String>,
-    now: Time,
-) -> Authorization {
+) -> Result<Authorization, Refusal> {
+    let now = platform.now();
+    let client = match row.client {
+        None => None,
+        Some(id) => Some(platform.oauth_client(&id.to_string()).await?),
+    };
+    // A client has no token before it exchanged its code.
+    let has_token = row.client.is_none() || row.refresh_token_hint.is_some();
     let expires_in = row
         .expires_at
         .map(|at| i64::try_from(at.since(now).as_secs()).unwrap_or(0));
-    Authorization {
-        access_token: Some(AccessToken {
+    Ok(Authorization {
+        access_token: has_token.then(|| AccessToken {
             expires_in,
             id: row.id.as_uuid(),
             token: token.unwrap_or(row.token_hint),
         }),
-        client: None,
+        client: client.map(|client| OauthClient {
+            id: client.id.as_uuid(),
+            name: client.name,
+            redirect_uri: client.redirect_uri,
+        }),
         created_at: row.created_at,
         description: row.description,
         grant: None,
         id: row.id,
-        refresh_token: None,
+        refresh_token: row.refresh_token_hint.map(|hint| AccessToken {
+            expires_in: None,
+            id: row.id.as_uuid(),
+            token: hint,
+        }),
         scope: platform::authorizations::scopes(&row.scope),
-        session: None,
+        session: row.is_session.then_some(SessionReference { id: row.id }),
         updated_at: row.updated_at,
         user: AuthorizationUser {
             id: caller.account,
             email: caller.email.clone(),
             full_name: None,
         },
-    }
+    })
 }

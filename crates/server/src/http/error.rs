@@ -49,6 +49,9 @@ pub enum Refusal {
     /// Too many requests.
     #[error("rate limit")]
     RateLimited,
+    /// The password is right, and a code of the second factor is missing, wrong or used up.
+    #[error("two factor")]
+    TwoFactor,
     /// A body could not be received or stored.
     #[error("the upload broke off")]
     Upload(#[source] std::io::Error),
@@ -111,6 +114,11 @@ impl Refusal {
                 "Your account reached the API rate limit. Please wait a few minutes before making \
                  new requests."
                     .to_owned(),
+            ),
+            Self::TwoFactor => (
+                StatusCode::FORBIDDEN,
+                "two_factor",
+                "Two-factor code is required.".to_owned(),
             ),
             Self::Upload(_) => (
                 StatusCode::BAD_REQUEST,

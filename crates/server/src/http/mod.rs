@@ -33,7 +33,10 @@ mod images;
 mod inside;
 mod keys;
 mod log_sessions;
+mod oauth_clients;
+mod oauth_tokens;
 mod pages;
+mod password_resets;
 mod published;
 mod range;
 mod rate_limits;
@@ -57,6 +60,7 @@ mod team_features;
 mod team_invitations;
 mod team_members;
 mod teams;
+mod two_factors;
 mod vacant;
 
 use std::sync::Arc;
@@ -83,6 +87,8 @@ const SIGN_INS_PER_ORIGIN: u32 = 300;
 const DELIVERIES_PER_HOUR: u32 = 300;
 /// The same of one address, which may send for many repositories.
 const DELIVERIES_PER_ORIGIN: u32 = 3000;
+/// Codes of a second factor, right or wrong, per account and hour.
+const CODES_PER_HOUR: u32 = 12;
 /// Passwords checked at once: each takes a processor for a good part of a second.
 const PASSWORDS_AT_ONCE: usize = 2;
 
@@ -99,6 +105,8 @@ pub struct HttpState {
     hooks: Arc<RateLimits>,
     /// The same, by where it comes from, signed or not.
     hook_origins: Arc<RateLimits>,
+    /// Codes of second factors that were tried, by account.
+    codes: Arc<RateLimits>,
     checking_passwords: Arc<Semaphore>,
     browser_sign_ins: SignIns,
 }
@@ -113,6 +121,7 @@ impl HttpState {
             sign_in_origins: Arc::new(RateLimits::new(SIGN_INS_PER_ORIGIN, 3600)),
             hooks: Arc::new(RateLimits::new(DELIVERIES_PER_HOUR, 3600)),
             hook_origins: Arc::new(RateLimits::new(DELIVERIES_PER_ORIGIN, 3600)),
+            codes: Arc::new(RateLimits::new(CODES_PER_HOUR, 3600)),
             checking_passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
             browser_sign_ins: SignIns::default(),
         }
@@ -154,6 +163,9 @@ pub fn table() -> Vec<Route> {
         keys::routes(),
         log_sessions::routes(),
         published::routes(),
+        oauth_clients::routes(),
+        oauth_tokens::routes(),
+        password_resets::routes(),
         rate_limits::routes(),
         regions::routes(),
         registry::routes(),
@@ -174,6 +186,7 @@ pub fn table() -> Vec<Route> {
         team_invitations::routes(),
         team_members::routes(),
         teams::routes(),
+        two_factors::routes(),
         vacant::routes(),
     ]
     .into_iter()
@@ -245,15 +258,19 @@ mod tests {
         GET /buildpacks/{name}/revisions
         GET /invitations/{token}
         GET /logs/{session}/{secret}
+        GET /password-resets/{token}
         GET /schema
         GET /slugs/{slug}/{secret}
         GET /sources/{source}/{secret}
         GET /streams/{id}/{secret}
-        GET /teams/invitations/{token}
         POST /auth
         POST /auth/browser/{id}
         POST /hooks/{name}/{hook}
         POST /invitations/{token}
+        POST /oauth/tokens
+        POST /password-resets
+        POST /password-resets/{token}
+        POST /password-resets/{token}/actions/finalize
         PUT /slugs/{slug}/{secret}
         PUT /sources/{source}/{secret}
         ");

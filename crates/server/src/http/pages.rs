@@ -19,6 +19,8 @@ pub(super) enum Field {
     /// The present password, or a token.
     Password,
     NewPassword,
+    /// Of the second factor, for who has one.
+    Code,
 }
 
 /// What was filled in; a field that the form did not ask for is empty.
@@ -28,6 +30,7 @@ pub(super) struct Fields {
     pub(super) email: String,
     pub(super) password: String,
     pub(super) new_password: String,
+    pub(super) code: String,
 }
 
 /// The fields of a form that was sent.
@@ -56,6 +59,10 @@ impl Field {
             Self::Password => {
                 "<label>Password or token <input name=\"password\" type=\"password\" \
                  autocomplete=\"current-password\" required></label>"
+            }
+            Self::Code => {
+                "<label>Two-factor code, if you have set it up <input name=\"code\" \
+                 autocomplete=\"one-time-code\"></label>"
             }
             Self::NewPassword => {
                 "<label>New password <input name=\"new_password\" type=\"password\" \

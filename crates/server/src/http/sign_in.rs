@@ -139,8 +139,8 @@ async fn submit(
     let origin = authenticate::origin(&request);
     let (cause, request_id) = (route::cause(&request), route::request_id(&request));
     let form_fields = pages::fields(request).await?;
-    let account = match holder(&state, &form_fields, &origin).await {
-        Ok(account) => account,
+    let (account, asks_for_code) = match holder(&state, &form_fields, &origin).await {
+        Ok(found) => found,
         Err(Refusal::RateLimited) => return Err(Refusal::RateLimited),
         Err(_) => {
             let page = form(
@@ -160,25 +160,48 @@ async fn submit(
     let new = NewAuthorization {
         description: Some(sign_in.description.clone()),
         expires_in: Some(TOKEN_SECONDS),
+        client: None,
         scope: None,
     };
-    let (_, token) = state.platform.create_authorization(&caller, new).await?;
+    if asks_for_code {
+        match authenticate::check_code(&state, &caller, &form_fields.code).await {
+            Err(Refusal::TwoFactor) => {
+                let fault = "A two-factor code is needed; it was missing, wrong or used already.";
+                let page = form(&sign_in.description, fault);
+                return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+            }
+            checked => checked?,
+        }
+    }
+    state.platform.note_sign_in(&caller).await?;
+    let (_, token) = state
+        .platform
+        .create_authorization(&caller, new, true)
+        .await?;
     sign_in.token.send_replace(Some(token));
     let what = "You can close this page and go back to your terminal.";
     Ok(pages::said("Signed in", what).into_response())
 }
 
-async fn holder(state: &HttpState, form: &Fields, origin: &str) -> Result<store::Account, Refusal> {
+/// Whose password or token it is, and whether they are asked for a code: whoever has a token had shown
+/// theirs when it was made.
+async fn holder(
+    state: &HttpState,
+    form: &Fields,
+    origin: &str,
+) -> Result<(store::Account, bool), Refusal> {
     match state.platform.token_holder(&form.password).await? {
         Some((account, grant))
             if account.email.eq_ignore_ascii_case(&form.email)
                 && grant.scope.contains(&api::authorizations::Scope::Global) =>
         {
-            Ok(account)
+            Ok((account, false))
         }
         _ => {
             let shown = (form.email.as_str(), form.password.as_str());
-            authenticate::password_holder(state, shown, origin).await
+            let account = authenticate::password_holder(state, shown, origin).await?;
+            let asks_for_code = account.has_two_factor;
+            Ok((account, asks_for_code))
         }
     }
 }
@@ -209,7 +232,7 @@ async fn wait(
 fn form(description: &str, fault: &str) -> axum::response::Html<String> {
     let what =
         format!("{description} asks. Only go on if you have just run heroku login yourself.");
-    let fields = [Field::Email, Field::Password];
+    let fields = [Field::Email, Field::Password, Field::Code];
     pages::form("Sign in", (&what, fault), &fields)
 }
 

@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             Action::UpdateTeamMembers,
             revoke,
         ),
-        Route::get(BY_TOKEN, Action::UseSecretUrl, show),
+        Route::get(BY_TOKEN, Action::ReadAccount, show),
         Route::post(
             "/teams/invitations/{token}/accept",
             Action::UpdateAccount,

@@ -24,7 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get(PATH, Action::ReadTeamMembers, list),
         Route::put(PATH, Action::UpdateTeamMembers, set),
-        Route::post(PATH, Action::UpdateTeamMembers, set),
+        Route::post(PATH, Action::UpdateTeamMembers, create),
         Route::patch(PATH, Action::UpdateTeamMembers, set),
         Route::delete(ONE, Action::LeaveTeam, remove),
         Route::get(
@@ -60,16 +60,21 @@ async fn set(
     By(caller): By,
     OfTeam(team): OfTeam,
     Body(new): Body<NewTeamMember>,
-) -> Result<(StatusCode, Json<TeamMember>), Refusal> {
-    let (member, is_new) = platform
+) -> Result<Json<TeamMember>, Refusal> {
+    let member = platform
         .set_team_member(&caller, &team, (&new.email, &new.role))
         .await?;
-    let status = if is_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Ok((status, Json(body(member))))
+    Ok(Json(body(member)))
+}
+
+async fn create(
+    platform: State<Platform>,
+    caller: By,
+    team: OfTeam,
+    new: Body<NewTeamMember>,
+) -> Result<(StatusCode, Json<TeamMember>), Refusal> {
+    let made = set(platform, caller, team, new).await?;
+    Ok((StatusCode::CREATED, made))
 }
 
 async fn remove(

@@ -22,12 +22,12 @@ case! {
 
 case! {
     async fn a_password_hash_can_be_replaced(f: Fixture) {
-        f.store.update_account_password(&change(), f.owner.id, "hash").await.unwrap();
+        f.store.update_account_password(&change(), (f.owner.id, None), "hash").await.unwrap();
         let account = f.store.account(f.owner.id).await.unwrap();
         assert_eq!(account.password_hash.as_deref(), Some("hash"));
         assert!(!format!("{account:?}").contains("hash:"), "never printed");
         let nobody = api::ids::AccountId::new();
-        let refused = f.store.update_account_password(&change(), nobody, "hash").await;
+        let refused = f.store.update_account_password(&change(), (nobody, None), "hash").await;
         assert!(refused.unwrap_err().is_not_found());
     }
 }
@@ -42,6 +42,8 @@ case! {
             token_hash: hash_token("token"),
             token_hint: "HRKU…abcd".to_owned(),
             expires_at,
+            client: None,
+            is_session: false,
         };
         let made = f.store.create_authorization(&change(), &new).await.unwrap();
         let hash = hash_token("token");

@@ -44,6 +44,7 @@ mod kill;
 mod open;
 mod releases;
 mod secrets;
+mod sign_in;
 mod sleep;
 mod slugs;
 mod source_hooks;

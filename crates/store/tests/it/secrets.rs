@@ -22,6 +22,8 @@ case! {
             token_hash: hash_token(CANARY),
             token_hint: "can…592".to_owned(),
             expires_at: None,
+            client: None,
+            is_session: false,
         };
         f.store.create_authorization(&change(), &new).await.unwrap();
         let pair = CertificatePair {

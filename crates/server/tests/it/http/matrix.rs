@@ -33,8 +33,8 @@ const TOKENS: [&str; 7] = [
 const APPS: [&str; 4] = ["solo", "shop", "alien", "nothing-there"];
 const TEAMS: [&str; 3] = ["acme", "strangers", "no-such-team"];
 
-/// What nobody here has to do with, and who asks for it: somebody of each sort.
-const FOREIGN: [&str; 4] = ["alien", "nothing-there", "strangers", "no-such-team"];
+/// What nobody here has to do with, nothing at all among it, and who asks for it: somebody of each sort.
+const FOREIGN: [&str; 5] = ["", "alien", "nothing-there", "strangers", "no-such-team"];
 const WITNESSES: [&str; 4] = ["chief", "owner", "head", "stranger"];
 
 /// Somebody, what they may do on the apps `solo` and `shop`, and what they are in the team `acme`, which
@@ -221,6 +221,8 @@ async fn people(harness: &Harness) {
                 token_hash: hash_token(&token),
                 token_hint: String::new(),
                 expires_at: None,
+                client: None,
+                is_session: false,
             };
             let made = harness.store.create_authorization(&change, &new).await;
             made.unwrap();

@@ -19,7 +19,7 @@ async fn member<'h>(harness: &'h Harness, email: &str, role: &str) -> Person<'h>
     let person = harness.person(email).await;
     let body = json!({ "email": email, "role": role });
     let put = harness.put("/teams/acme/members", body).await;
-    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    assert_eq!(put.status, StatusCode::OK, "{put:?}");
     person
 }
 
@@ -246,6 +246,18 @@ async fn permissions_are_given_and_taken_one_by_one() {
     let added = harness.post(path, body).await;
     assert_eq!(names(&added.json()["permissions"]), ["view", "deploy"]);
     assert_eq!(guest.get("/teams").await.json()[0]["role"], "collaborator");
+    let listed = harness.get(path).await.json();
+    let roles: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["role"])
+        .collect();
+    assert_eq!(
+        roles,
+        ["owner", "admin", "collaborator"],
+        "as the CLI tells admins apart"
+    );
     assert_eq!(
         guest.get("/teams/acme/members").await.status,
         StatusCode::FORBIDDEN

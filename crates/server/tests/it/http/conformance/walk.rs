@@ -2,6 +2,7 @@
 
 mod apps;
 mod deploys;
+mod teams;
 
 use super::run::Run;
 
@@ -17,4 +18,8 @@ pub(super) async fn all(run: &mut Run<'_>) {
     deploys::dynos(run).await;
     deploys::certificates(run).await;
     apps::ends(run).await;
+    teams::teams(run).await;
+    teams::transfers(run).await;
+    teams::clients(run).await;
+    teams::passwords(run).await;
 }
