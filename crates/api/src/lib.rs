@@ -20,6 +20,7 @@ pub mod clock;
 pub mod collaborators;
 pub mod config_vars;
 pub mod delinquency;
+pub mod disk_use;
 pub mod domains;
 pub mod dyno_sizes;
 pub mod dynos;

@@ -219,6 +219,7 @@ impl Platform {
         (new, source, journal): (NewBuild, SourceOf, Journal),
     ) -> Result<Build> {
         self.check_room()?;
+        self.check_disk_quota(app.id).await?;
         let turn = self.running_builds.turns.enter(app.id, app.owner);
         let turn = turn.map_err(|full| Error::Unavailable {
             message: match full {

@@ -136,6 +136,10 @@ pub struct Platform {
     pub(crate) hashing: Arc<tokio::sync::Semaphore>,
     /// Told when there may be too little room on the disk.
     pub(crate) disk_trouble: Arc<tokio::sync::Notify>,
+    /// What each app took of the disk at the last look.
+    pub(crate) app_disks: Arc<
+        tokio::sync::Mutex<std::collections::BTreeMap<api::ids::AppId, api::disk_use::AppDisk>>,
+    >,
     /// Told when the engine refused something, and the host may need mending.
     pub(crate) host_trouble: Arc<tokio::sync::Notify>,
     due: Arc<tokio::sync::Mutex<Option<nudges::Due>>>,
@@ -195,6 +199,7 @@ impl Platform {
             attended_runs: Claims::default(),
             hashing: Arc::new(tokio::sync::Semaphore::new(accounts::HASHED_AT_ONCE)),
             disk_trouble: Arc::default(),
+            app_disks: Arc::default(),
             host_trouble: Arc::default(),
             due: Arc::new(tokio::sync::Mutex::new(Some(due))),
         })

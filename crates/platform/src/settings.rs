@@ -51,6 +51,8 @@ pub struct Settings {
     pub processors: usize,
     /// What of the disk stays free for everything but builds, in bytes; 0 refuses none.
     pub disk_reserve_bytes: u64,
+    /// What each app may take of the disk before its builds are refused, in bytes; 0 refuses none.
+    pub app_disk_bytes: u64,
     /// Builds at once.
     pub concurrent_builds: usize,
     /// Where automatic certificates come from, if from anywhere.

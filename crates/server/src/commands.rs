@@ -6,6 +6,7 @@
 mod bench;
 mod bench_density;
 mod builds;
+mod disk;
 mod doctor;
 mod down;
 mod router;
@@ -84,6 +85,8 @@ enum Command {
     SlugsExport(SlugsExport),
     /// Show what the status page shows, or say something there: landfall status note TEXT
     Status(Status),
+    /// Show what apps take of the disk and when it will be full
+    Disk(disk::Arguments),
     /// Show what this machine offers the platform
     Doctor(doctor::Arguments),
     /// Measure the engine: seconds from starting a dyno to its first answer
@@ -278,6 +281,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let ready = cli::Ready::path_in(&config(choices)?.data);
             cli::run_status(&ready, &arguments).map(|()| ExitCode::SUCCESS)
         }
+        Command::Disk(arguments) => disk::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::BenchDynoStart(arguments) => bench::run(&arguments),
         Command::BenchDensity(arguments) => bench_density::run(&arguments),

@@ -102,6 +102,9 @@ pub struct Choices {
     /// Builds are refused while less than this is free on the disk; 0 refuses none
     #[arg(long, value_name = "MB")]
     pub disk_reserve_mb: Option<u64>,
+    /// Builds of an app are refused while it takes more than this of the disk; 0 refuses none
+    #[arg(long, value_name = "MB")]
+    pub app_disk_mb: Option<u64>,
     /// Dyno sizes, changed and added: in the file alone, as `[sizes.NAME]` tables
     #[arg(skip)]
     pub sizes: BTreeMap<String, SizeChoice>,
@@ -158,6 +161,8 @@ pub struct Config {
     pub cycle_every: Option<Duration>,
     /// What of the disk stays free for everything but builds, in MiB.
     pub disk_reserve_mb: u64,
+    /// What an app may take of the disk before its builds are refused; 0 refuses none.
+    pub app_disk_mb: u64,
     /// What dynos may use.
     pub sizes: Sizes,
     /// Where automatic certificates come from.
@@ -363,6 +368,7 @@ impl Choices {
             boot_timeout: self.boot_timeout.or(below.boot_timeout),
             cycle_hours: self.cycle_hours.or(below.cycle_hours),
             disk_reserve_mb: self.disk_reserve_mb.or(below.disk_reserve_mb),
+            app_disk_mb: self.app_disk_mb.or(below.app_disk_mb),
             sizes: if self.sizes.is_empty() {
                 below.sizes
             } else {
@@ -408,6 +414,7 @@ impl Choices {
             stack: self.stack.as_deref().unwrap_or("landfall-13").parse()?,
             boot_timeout: self.boot_timeout.map_or(BOOT_TIMEOUT, Duration::from_secs),
             disk_reserve_mb: self.disk_reserve_mb.unwrap_or(DISK_RESERVE_MB),
+            app_disk_mb: self.app_disk_mb.unwrap_or(0),
             cycle_every: self
                 .cycle_hours
                 .filter(|hours| *hours > 0)

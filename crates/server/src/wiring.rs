@@ -191,6 +191,7 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Result<Settings> {
         stop_grace: STOP_GRACE,
         attach_within: platform::rendezvous::PATIENCE,
         disk_reserve_bytes: config.disk_reserve_mb.saturating_mul(1 << 20),
+        app_disk_bytes: config.app_disk_mb.saturating_mul(1 << 20),
         concurrent_builds: CONCURRENT_BUILDS,
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,

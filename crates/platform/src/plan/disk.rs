@@ -75,6 +75,8 @@ pub struct ReleaseView {
 pub struct LayerView {
     /// Its key.
     pub key: String,
+    /// What its files come to.
+    pub size_bytes: u64,
     /// When a build last found or made it.
     pub used_at: Time,
 }
@@ -252,7 +254,11 @@ mod tests {
             });
             for key in [n.to_string(), "all".into()] {
                 holdings.layers.retain(|layer| layer.key != key);
-                holdings.layers.push(LayerView { key, used_at: at });
+                holdings.layers.push(LayerView {
+                    key,
+                    size_bytes: 0,
+                    used_at: at,
+                });
             }
         }
         (holdings, ids)
@@ -323,6 +329,7 @@ mod tests {
         let (mut holdings, _) = app(1, |_| true);
         let layer = |key: &str, hours: u32| LayerView {
             key: key.into(),
+            size_bytes: 0,
             used_at: NOW.before(HOUR * hours),
         };
         holdings

@@ -8,6 +8,7 @@
 pub mod certificates;
 mod cycles;
 pub mod disk;
+pub mod disk_use;
 pub mod dynos;
 pub mod health;
 pub mod pace;

@@ -43,10 +43,13 @@ async fn make_room(platform: &Platform) -> Result<usize> {
     let now = platform.clock.now();
     let mut done = 0;
     // What is given up in the first round may leave layers for the second.
-    for _ in 0..2 {
+    for round in 0..2 {
         let Some(holdings) = gather(platform, now).await? else {
             return Ok(done);
         };
+        if round == 1 {
+            platform.note_disk_use(&holdings, now).await?;
+        }
         for step in plan(&holdings, now) {
             done += usize::from(perform(platform, step).await?);
         }
@@ -99,6 +102,7 @@ async fn gather(platform: &Platform, now: Time) -> Result<Option<Holdings>> {
             .into_iter()
             .map(|layer| LayerView {
                 key: layer.key,
+                size_bytes: layer.size_bytes,
                 used_at: layer.used_at,
             })
             .collect(),

@@ -11,6 +11,7 @@ mod access;
 pub(crate) mod apps;
 mod certificates;
 pub(crate) mod disk;
+mod disk_use;
 mod gone;
 mod hosts;
 pub(crate) mod observe;

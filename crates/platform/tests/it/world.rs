@@ -38,6 +38,7 @@ pub(crate) struct Options {
     pub(crate) attach_within: Duration,
     pub(crate) acme: Option<platform::acme::AcmeSettings>,
     pub(crate) disk_reserve_bytes: u64,
+    pub(crate) app_disk_bytes: u64,
 }
 
 impl Default for Options {
@@ -51,6 +52,7 @@ impl Default for Options {
             attach_within: platform::rendezvous::PATIENCE,
             acme: None,
             disk_reserve_bytes: 0,
+            app_disk_bytes: 0,
         }
     }
 }
@@ -205,6 +207,7 @@ impl World {
             attach_within: self.options.attach_within,
             concurrent_builds: 2,
             disk_reserve_bytes: self.options.disk_reserve_bytes,
+            app_disk_bytes: self.options.app_disk_bytes,
             sizes: platform::sizes::Sizes::default(),
             cycle_every: self.options.cycle_every,
             processors: 2,

@@ -320,6 +320,7 @@ fn settings(directory: &std::path::Path) -> Settings {
         router_spool_dir: directory.join("spool"),
         boot_timeout: Duration::from_secs(5),
         disk_reserve_bytes: 0,
+        app_disk_bytes: 0,
         stop_grace: Duration::from_secs(1),
         attach_within: platform::rendezvous::PATIENCE,
         concurrent_builds: 1,

@@ -3,6 +3,9 @@
 //! An archive's name says what it is (`java-21.0.5-landfall-13-x86_64.tar.gz`), the file beside it
 //! (`….sha256`) what it must be; builds refuse one that is something else. Read [`add`] first.
 
+pub mod carry;
+mod reachable;
+
 use std::{
     fs,
     io::{self, Read as _, Write as _},
@@ -13,6 +16,7 @@ use api::names::StackName;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+pub use self::reachable::{Reachable, reachable};
 use crate::archive::hex;
 
 /// Languages whose builds look into the mirror directory.
@@ -54,6 +58,14 @@ pub enum AddError {
         /// Its SHA-256.
         actual: String,
     },
+    /// Not a line of an index of archives.
+    #[error("{} is no index of runtimes: {line}", .path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What was read, shortened.
+        line: String,
+    },
     /// The file or the directory.
     #[error("cannot copy {}", .path.display())]
     Io {
@@ -75,8 +87,7 @@ pub fn list(cache: &Path) -> io::Result<Vec<(String, Option<String>)>> {
     };
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let is_archive = ENDINGS.iter().any(|ending| name.ends_with(ending));
-        if !is_archive || !LANGUAGES.iter().any(|known| name.starts_with(known)) {
+        if runtime_of(&name).is_none() {
             continue;
         }
         let pinned = fs::read_to_string(folder.join(format!("{name}{BESIDE}"))).ok();
@@ -153,6 +164,17 @@ fn name_of(runtime: &Runtime, archive: &Path) -> Result<String, AddError> {
     let ending = ending.ok_or_else(|| AddError::UnknownKind(archive.to_owned()))?;
     let arch = std::env::consts::ARCH;
     Ok(format!("{language}-{version}-{stack}-{arch}{ending}"))
+}
+
+/// The language of an archive by its name; none for what is no archive that builds would look for.
+fn runtime_of(name: &str) -> Option<&'static str> {
+    let is_plain = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c));
+    let is_archive = ENDINGS.iter().any(|ending| name.ends_with(ending));
+    let (language, _) = name.split_once('-')?;
+    let known = LANGUAGES.iter().find(|known| **known == language);
+    known.copied().filter(|_| is_plain && is_archive)
 }
 
 /// Copies a file and gives its SHA-256.
