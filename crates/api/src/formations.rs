@@ -58,9 +58,14 @@ pub struct FormationUpdate {
     /// The same in the schema's form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dyno_size: Option<SizeIdentity>,
-    /// A pushed image to release, as `container:release` asks; refused with a reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub docker_image: Option<String>,
+    /// An image that was pushed for the process type, to be released: the digest of its
+    /// configuration (Docker's image id) or of its manifest. `null` takes the process type away.
+    #[serde(
+        default,
+        deserialize_with = "crate::null::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub docker_image: Option<Option<String>>,
 }
 
 /// How many dynos: `2`, or relative to now, `"+1"` and `"-1"`; clients also send `"2"`.

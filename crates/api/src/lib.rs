@@ -34,6 +34,7 @@ pub mod images;
 pub mod keys;
 pub mod log_sessions;
 pub mod names;
+mod null;
 pub mod oauth_clients;
 pub mod oauth_tokens;
 pub mod paths;

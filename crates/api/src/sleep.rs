@@ -2,7 +2,7 @@
 //!
 //! An app that has had no request for a while is frozen, later stopped; the next request wakes it.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::{clock::Time, references::AppReference, rfc3339};
 
@@ -54,25 +54,16 @@ pub struct SleepUpdate {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "crate::null::present"
     )]
     pub idle_seconds: Option<Option<u64>>,
     /// [`Sleep::stop_after_seconds`]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "crate::null::present"
     )]
     pub stop_after_seconds: Option<Option<u64>>,
-}
-
-/// Tells `null` from absent: only what is present comes here.
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a number are three things"
-)]
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
-    Option::<u64>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Notes are told to the router, which shows them also while the server is away.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Time,
@@ -110,7 +110,7 @@ pub struct StatusNoteUpdate {
     /// [`StatusNote::until`]; `null` takes the end away.
     #[serde(
         default,
-        deserialize_with = "given",
+        deserialize_with = "crate::null::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub until: Option<Option<Until>>,
@@ -120,14 +120,6 @@ pub struct StatusNoteUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Until(#[serde(with = "rfc3339")] pub Time);
-
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a time are three things"
-)]
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Until>>, D::Error> {
-    Option::<Until>::deserialize(deserializer).map(Some)
-}
 
 #[cfg(test)]
 mod tests {

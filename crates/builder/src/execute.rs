@@ -311,6 +311,7 @@ impl Execution {
             kind: DynoKind::Build,
             stack: self.stack.clone(),
             layers: below,
+            image: None,
             capture: Some(draft.path()),
             binds: self.binds(step)?,
             command: command.to_vec(),

@@ -19,6 +19,70 @@ pub fn launch_command(command: &str) -> Vec<String> {
         .to_vec()
 }
 
+/// What an image's own settings run: the entry point with the command behind it.
+///
+/// Without an entry point the command goes through a shell where it speaks of variables, as Heroku
+/// runs it, so that `CMD ["server", "--port", "$PORT"]` is told the port; otherwise it is run as it
+/// is, and an image needs no shell.
+pub fn image_command(entrypoint: &[String], command: &[String]) -> Vec<String> {
+    if !entrypoint.is_empty() {
+        return [entrypoint, command].concat();
+    }
+    let speaks_of_variables = command.iter().any(|word| word.contains('$'));
+    if !speaks_of_variables || is_shell_form(command) {
+        return command.to_vec();
+    }
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    shell(&format!("exec {}", words.join(" ")))
+}
+
+/// What runs `text` in place of an image's command: a shell's to read, behind the entry point, as
+/// Docker has it. An entry point that is itself a line for a shell would not look at it, and is left
+/// out.
+pub fn image_override(entrypoint: &[String], text: &str) -> Vec<String> {
+    if is_shell_form(entrypoint) {
+        return shell(text);
+    }
+    [entrypoint, &shell(text)].concat()
+}
+
+/// A line for people that tells what an image runs.
+pub fn image_shown(entrypoint: &[String], command: &[String]) -> String {
+    let shown = |words: &[String]| match words {
+        [_, _, line] if is_shell_form(words) => line.clone(),
+        _ => words.join(" "),
+    };
+    let parts = [shown(entrypoint), shown(command)];
+    let parts: Vec<&str> = parts
+        .iter()
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(" ")
+}
+
+fn shell(text: &str) -> Vec<String> {
+    ["/bin/sh", "-c", text].map(str::to_owned).to_vec()
+}
+
+/// What `CMD` and `ENTRYPOINT` without brackets become: `["/bin/sh", "-c", "…"]`.
+fn is_shell_form(words: &[String]) -> bool {
+    matches!(words, [program, flag, _] if flag == "-c" && program.ends_with("sh"))
+}
+
+/// One word for a shell that may speak of variables and nothing else.
+fn quoted(word: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in word.chars() {
+        if matches!(character, '"' | '\\' | '`') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, process::Command};
@@ -57,6 +121,50 @@ mod tests {
             launched(&[(".profile.d/x.txt", "export A=1")], "echo none$A"),
             "none"
         );
+    }
+
+    fn words(text: &[&str]) -> Vec<String> {
+        text.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn check_image(entrypoint: &[&str], command: &[&str], (expected, shown): (&[&str], &str)) {
+        let (entrypoint, command) = (words(entrypoint), words(command));
+        assert_eq!(image_command(&entrypoint, &command), expected);
+        assert_eq!(image_shown(&entrypoint, &command), shown);
+    }
+
+    #[test]
+    fn images_run_what_they_say() {
+        check_image(&[], &["/server"], (&["/server"], "/server"));
+        check_image(
+            &["tini", "--"],
+            &["a", "b c"],
+            (&["tini", "--", "a", "b c"], "tini -- a b c"),
+        );
+        let line = &["/bin/sh", "-c", "serve $PORT"];
+        check_image(&[], line, (line, "serve $PORT"));
+        check_image(
+            &[],
+            &["serve", "--port=$PORT", "a \"b\" `c`"],
+            (
+                &[
+                    "/bin/sh",
+                    "-c",
+                    "exec \"serve\" \"--port=$PORT\" \"a \\\"b\\\" \\`c\\`\"",
+                ],
+                "serve --port=$PORT a \"b\" `c`",
+            ),
+        );
+    }
+
+    #[test]
+    fn other_commands_go_behind_the_entry_point() {
+        let check = |entrypoint: &[&str], expected: &[&str]| {
+            assert_eq!(image_override(&words(entrypoint), "ls | wc"), expected);
+        };
+        check(&[], &["/bin/sh", "-c", "ls | wc"]);
+        check(&["tini", "--"], &["tini", "--", "/bin/sh", "-c", "ls | wc"]);
+        check(&["/bin/sh", "-c", "server"], &["/bin/sh", "-c", "ls | wc"]);
     }
 
     #[test]

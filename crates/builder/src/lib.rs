@@ -31,6 +31,6 @@ pub use crate::{
     error::BuildError,
     import::Imported,
     journal::{Journal, Noted},
-    launch::launch_command,
+    launch::{image_command, image_override, image_shown, launch_command},
     shape::{ShapeError, check_watch_paths},
 };

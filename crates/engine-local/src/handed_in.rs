@@ -134,10 +134,10 @@ impl HandedIn {
         &self.trust
     }
 
-    /// Files for `/etc` of a dyno on `stack`.
+    /// Files for `/etc` of a dyno on `stack`, or without accounts.
     pub(crate) fn etc(
         &self,
-        stack: &Path,
+        stack: Option<&Path>,
         name: &DynoName,
         address: IpAddr,
     ) -> BTreeMap<String, String> {
@@ -146,6 +146,9 @@ impl HandedIn {
             ("hosts".to_owned(), hosts),
             ("resolv.conf".to_owned(), self.resolv_conf.clone()),
         ]);
+        let Some(stack) = stack else {
+            return files;
+        };
         for (file, line) in [("passwd", DYNO_ACCOUNT), ("group", DYNO_GROUP)] {
             let content = fs::read_to_string(stack.join("etc").join(file)).unwrap_or_default();
             if !content.lines().any(|line| line.starts_with("dyno:")) {
@@ -304,7 +307,7 @@ mod tests {
         fs::write(stack.path().join("etc/group"), "dyno:x:1000:\n").unwrap();
         let handed_in = HandedIn::new(&BTreeMap::new(), None, &[Ipv4Addr::new(10, 0, 0, 2)]);
         let address = Ipv4Addr::new(10, 208, 0, 1).into();
-        let etc = handed_in.etc(stack.path(), &"web.1".parse().unwrap(), address);
+        let etc = handed_in.etc(Some(stack.path()), &"web.1".parse().unwrap(), address);
         assert!(etc["hosts"].contains("10.208.0.1 web.1\n"));
         assert_eq!(etc["resolv.conf"], "nameserver 10.0.0.2\n");
         assert!(etc["passwd"].ends_with(DYNO_ACCOUNT) && etc["passwd"].starts_with("root:"));

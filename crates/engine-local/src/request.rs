@@ -65,7 +65,8 @@ pub(crate) fn request(
             is_host: around.stack.is_host,
             fixtures: around.fixtures.map(|fixtures| fixtures.path.clone()),
             etc: around.handed_in.etc(
-                &around.stack.root,
+                // An image has accounts of its own, which only the shim can look at safely.
+                spec.image.is_none().then_some(around.stack.root.as_path()),
                 &spec.name,
                 around.network.dyno_address.into(),
             ),
@@ -78,9 +79,11 @@ pub(crate) fn request(
             },
             shared_memory_bytes: spec.limits.memory_bytes,
             binds: binds(&spec, around.views, around.handed_in),
+            is_image: spec.image.is_some(),
             layers: spec.layers,
             capture: spec.capture,
         },
+        working_directory: spec.image.map(|image| image.working_directory),
         command: spec.command,
         cgroup: around.cgroup,
         shim_cgroup: around.shim_cgroup,
@@ -131,7 +134,9 @@ fn environment(
 ) -> std::collections::BTreeMap<String, String> {
     let mut environment = spec.env.clone();
     handed_in.add_to(spec.kind, &mut environment);
-    environment.insert("HOME".to_owned(), "/app".to_owned());
+    if spec.image.is_none() || !environment.contains_key("HOME") {
+        environment.insert("HOME".to_owned(), "/app".to_owned());
+    }
     environment.insert("DYNO".to_owned(), spec.name.to_string());
     if let Some(port) = spec.port {
         environment.insert("PORT".to_owned(), port.to_string());

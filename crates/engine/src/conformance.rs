@@ -149,6 +149,7 @@ impl Subject<'_> {
             kind: DynoKind::Formation,
             stack: self.fixture.stack.clone(),
             layers: self.fixture.layers.clone(),
+            image: None,
             capture: None,
             binds: Vec::new(),
             command: (self.fixture.command)(behaviour),

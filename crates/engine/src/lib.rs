@@ -23,7 +23,7 @@ pub use crate::{
         DynoExit, DynoReport, DynoRestart, DynoState, Freeze, HttpQuestion, LogBatch, LogRecord,
         LogStream, Probe, Question, Sleep, StartPhase,
     },
-    spec::{Bind, DynoKind, DynoSpec, ExecSpec, Limits, Stdio},
+    spec::{Bind, DynoKind, DynoSpec, ExecSpec, ImageRoot, Limits, Stdio},
 };
 
 /// What to write to a [`Sleep::waker`] socket to wake the dyno: one line. The answer is one line

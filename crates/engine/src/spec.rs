@@ -23,6 +23,9 @@ pub struct DynoSpec {
     pub stack: StackName,
     /// Directories that make up `/app`, lowest first; none is ever written to.
     pub layers: Vec<PathBuf>,
+    /// Has the layers make up the whole root filesystem instead, which is then the dyno's to write
+    /// to as far as its owners let it, and vanishes with the dyno. The stack is not seen.
+    pub image: Option<ImageRoot>,
     /// Build steps only: an empty directory that keeps what the dyno wrote below `/app`, usable
     /// as a layer later. Without it, writes to `/app` vanish with the dyno.
     pub capture: Option<PathBuf>,
@@ -30,8 +33,8 @@ pub struct DynoSpec {
     pub binds: Vec<Bind>,
     /// Program and arguments; the program is looked up in the environment's `PATH`.
     pub command: Vec<String>,
-    /// The complete environment, but for what the engine adds: `HOME=/app`, `PORT` (with `port`),
-    /// `DYNO`, and the host's proxy and trust-store variables where unset.
+    /// The complete environment, but for what the engine adds: `HOME=/app` (in an image only where
+    /// unset), `PORT` (with `port`), `DYNO`, and the host's proxy and trust-store variables where unset.
     pub env: BTreeMap<String, String>,
     /// The port a web dyno must listen on.
     pub port: Option<u16>,
@@ -44,6 +47,13 @@ pub struct DynoSpec {
     pub stdio: Stdio,
     /// Handed back unchanged in every report: the caller's notes for re-adoption.
     pub labels: BTreeMap<String, String>,
+}
+
+/// A root filesystem that comes from an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageRoot {
+    /// Where the command starts, absolute; made if the image lacks it.
+    pub working_directory: PathBuf,
 }
 
 /// What a dyno is for.

@@ -184,7 +184,7 @@ impl Platform {
 
     /// The stack with this name or id, if it may be chosen.
     pub(crate) fn stack_named(&self, identity: &str) -> Result<StackName> {
-        let stacks = &self.settings.stacks;
+        let stacks = self.stack_names();
         let found = stacks.iter().find(|stack| {
             stack.as_str() == identity
                 || lasting_id("stack", stack.as_str()).to_string() == identity

@@ -38,6 +38,7 @@ use crate::{
     fetches::{SourceOf, checksum_told},
     outputs::OutputWriter,
     reconcile::perform::chain,
+    registry::release::container_stack,
 };
 
 /// Output lines on their way from the builder; a slow disk holds the builder back.
@@ -49,6 +50,11 @@ const NO_WEB: [&str; 3] = [
     "       hint: add a line such as `web: COMMAND` to the file `Procfile` in the app's root",
     "       (mind the spelling and the capital P), commit it and push again.",
 ];
+
+/// Said of an app that runs from images, when its source is pushed.
+const NO_IMAGE_BUILDS: &str = "The app's stack is container, and images are not built here. hint: \
+    build the image where Docker is, push it to the registry and release it (docs/guide/images.md); \
+    or choose a stack to build on, with `heroku stack:set`.";
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -218,6 +224,11 @@ impl Platform {
         app: App,
         (new, source, journal): (NewBuild, SourceOf, Journal),
     ) -> Result<Build> {
+        if new.stack == container_stack() {
+            return Err(Error::Invalid {
+                message: NO_IMAGE_BUILDS.to_owned(),
+            });
+        }
         self.check_room()?;
         self.check_disk_quota(app.id).await?;
         let turn = self.running_builds.turns.enter(app.id, app.owner);

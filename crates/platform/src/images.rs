@@ -104,11 +104,23 @@ impl Platform {
         } else {
             let slug = self.slug(app, name).await?;
             check_is_uploaded(&slug)?;
-            return Ok(slug);
+            return runs_on_a_stack(slug);
         };
         let slug = slug.ok_or_else(|| missing(name))?;
-        Ok(self.store.slug(slug).await?)
+        runs_on_a_stack(self.store.slug(slug).await?)
     }
+}
+
+/// Refuses a slug that runs from images already.
+fn runs_on_a_stack(slug: Slug) -> Result<Slug> {
+    if !slug.is_container() {
+        return Ok(slug);
+    }
+    Err(Error::Invalid {
+        message: "This release runs from images. hint: pull them from the registry, `docker pull \
+                  …/APP/TYPE`."
+            .to_owned(),
+    })
 }
 
 /// `v12` or `12`.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api::ids::DynoId;
-use engine::{DynoSpec, Stdio};
-use store::{Dyno, DynoKind};
+use api::{ids::DynoId, names::StackName};
+use engine::{DynoSpec, ImageRoot, Stdio};
+use store::{Dyno, DynoKind, Slug};
 
 use crate::{
     Platform,
@@ -32,23 +32,29 @@ impl Platform {
                 });
             }
         };
-        let mut env: BTreeMap<String, String> = slug.env;
-        env.extend(self.store.release_config_vars(release.id).await?);
+        let vars = self.store.release_config_vars(release.id).await?;
+        let mut root = if slug.is_container() {
+            image_root(dyno, slug, self.settings.default_stack.clone())?
+        } else {
+            slug_root(dyno, slug)
+        };
+        root.env.extend(vars);
         Ok(DynoSpec {
             id: dyno.id,
             app: dyno.app,
             name: dyno.name.clone(),
             kind: kind(dyno.kind),
-            stack: slug.stack,
-            layers: slug
+            stack: root.stack,
+            layers: root
                 .layers
                 .iter()
                 .map(|key| self.settings.layers_dir.join(key))
                 .collect(),
+            image: root.image,
             capture: None,
             binds: Vec::new(),
-            command: builder::launch_command(&dyno.command),
-            env,
+            command: root.command,
+            env: root.env,
             port: is_web(dyno).then(|| port(dyno.id)),
             limits: self.settings.sizes.limits(&dyno.size),
             stdio: Stdio::Logged,
@@ -56,6 +62,58 @@ impl Platform {
             labels: BTreeMap::from([("release".to_owned(), release.version.to_string())]),
         })
     }
+}
+
+/// What of a dyno comes from its slug.
+struct Root {
+    stack: StackName,
+    layers: Vec<String>,
+    image: Option<ImageRoot>,
+    command: Vec<String>,
+    env: BTreeMap<String, String>,
+}
+
+fn slug_root(dyno: &Dyno, slug: Slug) -> Root {
+    Root {
+        stack: slug.stack,
+        layers: slug.layers,
+        image: None,
+        command: builder::launch_command(&dyno.command),
+        env: slug.env,
+    }
+}
+
+/// What of a dyno comes from the image of its process type. A one-off dyno of no type in particular
+/// runs in that of `web`, or else in the first.
+fn image_root(dyno: &Dyno, mut slug: Slug, stack: StackName) -> Result<Root> {
+    let is_known = slug.images.contains_key(&dyno.process_type);
+    let process_type = if is_known || dyno.kind != DynoKind::OneOff {
+        Some(dyno.process_type.clone())
+    } else {
+        let mut types = slug.images.keys();
+        let web = types.clone().find(|name| name.is_web());
+        web.or(types.next()).cloned()
+    };
+    let image = process_type.and_then(|name| Some((slug.images.remove(&name)?, name)));
+    let (image, process_type) = image.ok_or_else(|| Error::NotFound {
+        resource: "image",
+        name: dyno.process_type.to_string(),
+    })?;
+    let is_its_own = slug.process_types.get(&process_type) == Some(&dyno.command);
+    let command = if is_its_own {
+        builder::image_command(&image.entrypoint, &image.command)
+    } else {
+        builder::image_override(&image.entrypoint, &dyno.command)
+    };
+    Ok(Root {
+        stack,
+        layers: image.layers,
+        image: Some(ImageRoot {
+            working_directory: image.working_directory.into(),
+        }),
+        command,
+        env: image.env,
+    })
 }
 
 fn is_web(dyno: &Dyno) -> bool {

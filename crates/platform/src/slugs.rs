@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     partial::{CHECKSUM_KIND, Partial},
     reconcile::perform::chain,
+    registry::release::container_stack,
 };
 
 /// Longest commit, description or language.
@@ -73,6 +74,14 @@ impl Platform {
             Some(stack) => self.stack_named(stack)?,
             None => app.build_stack.clone(),
         };
+        if stack == container_stack() {
+            return Err(Error::Invalid {
+                message:
+                    "A slug's archive runs on a stack, and this app's next build makes an image. \
+                          hint: name a stack."
+                        .to_owned(),
+            });
+        }
         let language = short(
             "buildpack_provided_description",
             new.buildpack_provided_description,
@@ -89,6 +98,7 @@ impl Platform {
                 .into_iter()
                 .map(process)
                 .collect::<Result<_>>()?,
+            images: BTreeMap::new(),
             env: BTreeMap::new(),
             size_bytes: 0,
             checksum: new

@@ -5,6 +5,7 @@ use api::{clock::Time, names::StackName, references::lasting_id, stacks::Stack};
 use crate::{
     Platform,
     error::{Error, Result},
+    registry::release::container_stack,
 };
 
 /// 2026-01-01: the API wants to know since when there is a stack, and files do not say.
@@ -21,7 +22,13 @@ impl Platform {
             state: "public".to_owned(),
             updated_at: INTRODUCED,
         };
-        self.settings.stacks.iter().map(stack).collect()
+        self.stack_names().iter().map(stack).collect()
+    }
+
+    /// The stacks of this machine, and what stands for running from images.
+    pub(crate) fn stack_names(&self) -> Vec<StackName> {
+        let stacks = self.settings.stacks.iter().cloned();
+        stacks.chain([container_stack()]).collect()
     }
 
     /// The stack with this name or id.

@@ -365,7 +365,8 @@ fn run(request: &StartRequest, exec: &Exec, tools: Tools) -> ! {
     drop(born);
     let mut report = File::from(report);
     let mut trace = Trace::begin();
-    let confined = confine(request).and_then(|()| first::ready_program(&stdio, &mut trace));
+    let confined =
+        confine(request).and_then(|()| first::ready_program(request, &stdio, &mut trace));
     let failure = match confined {
         Ok(()) => {
             Failure::send_ready(&mut report, &trace);

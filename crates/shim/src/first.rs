@@ -81,7 +81,7 @@ pub(crate) fn run(request: &StartRequest, tools: Tools) -> ! {
     match forked {
         Ok(Fork::Child) => {
             let mut report = File::from(tools.report);
-            let Err(failure) = ready_program(&tools.stdio, &mut trace) else {
+            let Err(failure) = ready_program(request, &tools.stdio, &mut trace) else {
                 Failure::send_ready(&mut report, &trace);
                 let failure = Failure {
                     step: Step::Command,
@@ -227,7 +227,11 @@ pub(crate) fn set_limits(request: &StartRequest) -> io::Result<()> {
 }
 
 /// Turns this process into what the program may be.
-pub(crate) fn ready_program(stdio: &Inner, trace: &mut Trace) -> Result<(), Failure> {
+pub(crate) fn ready_program(
+    request: &StartRequest,
+    stdio: &Inner,
+    trace: &mut Trace,
+) -> Result<(), Failure> {
     sys::new_session().at(Step::Stdio)?;
     for (end, number) in [(&stdio.input, 0), (&stdio.output, 1), (&stdio.error, 2)] {
         sys::copy_onto(end.as_fd(), number).at(Step::Stdio)?;
@@ -243,7 +247,8 @@ pub(crate) fn ready_program(stdio: &Inner, trace: &mut Trace) -> Result<(), Fail
     }
     sys::block_signals(false).at(Step::Privileges)?;
     trace.mark(Step::Privileges);
-    std::env::set_current_dir("/app").at(Step::Command)?;
+    let directory = request.working_directory.as_deref();
+    std::env::set_current_dir(directory.unwrap_or(Path::new("/app"))).at(Step::Command)?;
     sys::close_from(3, true).at(Step::Command)
 }
 

@@ -4,6 +4,8 @@
 //! ready and only adds `/proc`. Paths inside that a layer could have made are walked without
 //! following symbolic links, because layers come from outside. Read [`prepare`] first.
 
+mod image;
+
 use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
@@ -61,21 +63,19 @@ pub(crate) fn prepare(
     };
     let owners = owners.as_ref();
     trace.mark(Step::Identity);
-    let root = &request.root;
-    assembly.mount_stack(root, owners).at(Step::Stack)?;
-    trace.mark(Step::Stack);
-    let lowers = assembly
-        .mount_layers(&root.layers, owners)
-        .at(Step::Layers)?;
-    trace.mark(Step::Layers);
-    assembly.mount_app(root, &lowers).at(Step::App)?;
-    trace.mark(Step::App);
-    assembly.mount_system(root, owners).at(Step::SystemMounts)?;
-    trace.mark(Step::SystemMounts);
+    if request.root.is_image {
+        assembly.show_image(request, owners, trace)?;
+    } else {
+        assembly.show_stack(&request.root, owners, trace)?;
+    }
     await_cgroup()?;
     trace.mark(Step::Cgroup);
-    for bind in &root.binds {
-        assembly.bind(bind, owners).at(Step::Binds)?;
+    for bind in &request.root.binds {
+        let bound = assembly.bind(bind, owners);
+        if request.root.is_image && image::may_lack(&bind.target) {
+            continue;
+        }
+        bound.at(Step::Binds)?;
     }
     trace.mark(Step::Binds);
     Ok(assembly.root_directory)
@@ -132,6 +132,23 @@ struct Assembly<'request> {
 }
 
 impl Assembly<'_> {
+    fn show_stack(
+        &self,
+        root: &Root,
+        owners: Option<&IdMap>,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        self.mount_stack(root, owners).at(Step::Stack)?;
+        trace.mark(Step::Stack);
+        let lowers = self.mount_layers(&root.layers, owners).at(Step::Layers)?;
+        trace.mark(Step::Layers);
+        self.mount_app(root, &lowers).at(Step::App)?;
+        trace.mark(Step::App);
+        self.mount_system(root, owners).at(Step::SystemMounts)?;
+        trace.mark(Step::SystemMounts);
+        Ok(())
+    }
+
     fn mount_stack(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
         fs::create_dir(&self.root_directory)?;
         let attributes = PLAIN_ATTRIBUTES | sys::ATTR_READ_ONLY;
@@ -165,9 +182,10 @@ impl Assembly<'_> {
     }
 
     fn mount_app(&self, root: &Root, lowers: &str) -> io::Result<()> {
-        let place = self.scratch.join("upper");
-        fs::create_dir(&place)?;
+        let app = self.inside("app");
         let (upper, work, redirect) = if let Some(capture) = &root.capture {
+            let place = self.scratch.join("upper");
+            fs::create_dir(&place)?;
             let parent = capture.parent().ok_or(io::ErrorKind::InvalidInput)?;
             let work = format!(".work-{}", name_of(self.directory)?);
             fs::create_dir(parent.join(&work))?;
@@ -182,20 +200,35 @@ impl Assembly<'_> {
             // A directory renamed in a layer must not refer to the layers that were below it.
             (name_of(capture)?, work, "off")
         } else {
-            let owner = Some(self.identity.dyno());
-            for name in [files::UPPER, files::WORK] {
-                // The engine may have made them beforehand, empty.
-                match fs::create_dir(self.directory.join(name)) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(error);
-                    }
-                    _ => {}
-                }
-            }
-            chown(self.directory.join(files::UPPER), owner, owner)?;
-            show(self.directory, &place, PLAIN_ATTRIBUTES, None)?;
-            (files::UPPER.to_owned(), files::WORK.to_owned(), "on")
+            return self.mount_writable(&app, lowers, self.identity.dyno());
         };
+        self.mount_overlay(&app, lowers, (&upper, &work, redirect))
+    }
+
+    /// Lays what the dyno writes, which goes with it, over the lower directories.
+    fn mount_writable(&self, target: &Path, lowers: &str, owner: u32) -> io::Result<()> {
+        let place = self.scratch.join("upper");
+        fs::create_dir(&place)?;
+        for name in [files::UPPER, files::WORK] {
+            // The engine may have made them beforehand, empty.
+            match fs::create_dir(self.directory.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        chown(self.directory.join(files::UPPER), Some(owner), Some(owner))?;
+        show(self.directory, &place, PLAIN_ATTRIBUTES, None)?;
+        self.mount_overlay(target, lowers, (files::UPPER, files::WORK, "on"))
+    }
+
+    fn mount_overlay(
+        &self,
+        target: &Path,
+        lowers: &str,
+        (upper, work, redirect): (&str, &str, &str),
+    ) -> io::Result<()> {
         let redirect = if self.identity.is_own() {
             // An ordinary user's overlays keep notes as the user's own attributes, and no redirects.
             "userxattr".to_owned()
@@ -205,19 +238,23 @@ impl Assembly<'_> {
         let options = format!(
             "lowerdir={lowers},upperdir=upper/{},workdir=upper/{},{redirect},\
              index=off,xino=off,volatile",
-            escape(&upper),
-            escape(&work)
+            escape(upper),
+            escape(work)
         );
-        sys::mount("overlay", &self.inside("app"), "overlay", PLAIN, &options)
+        sys::mount("overlay", target, "overlay", PLAIN, &options)
     }
 
-    fn mount_system(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
-        let (base, dyno) = (self.identity.system(), self.identity.dyno());
+    fn mount_devices(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
         match &root.fixtures {
             Some(fixtures) => self.show_fixtures(fixtures, owners)?,
             None => self.make_dev()?,
         }
-        self.mount_in_dev(root.shared_memory_bytes)?;
+        self.mount_in_dev(root.shared_memory_bytes)
+    }
+
+    fn mount_system(&self, root: &Root, owners: Option<&IdMap>) -> io::Result<()> {
+        let (base, dyno) = (self.identity.system(), self.identity.dyno());
+        self.mount_devices(root, owners)?;
         let run = format!("mode=0755,size={RUN_BYTES},uid={dyno},gid={dyno}");
         tmpfs(&self.inside("run"), &run)?;
         match root.tmp {

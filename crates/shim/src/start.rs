@@ -38,6 +38,9 @@ pub struct StartRequest {
     pub command: Vec<String>,
     /// The complete environment.
     pub environment: BTreeMap<String, String>,
+    /// Where the program starts, inside; without it, in `/app`.
+    #[serde(default)]
+    pub working_directory: Option<PathBuf>,
     /// Which host ids it runs under.
     pub identity: Identity,
     /// What it sees as its file system.
@@ -133,6 +136,10 @@ pub struct Root {
     pub fixtures: Option<PathBuf>,
     /// Directories that make up `/app`, lowest first.
     pub layers: Vec<PathBuf>,
+    /// Whether they make up the whole root directory instead, which may be written to; the stack is
+    /// not shown then.
+    #[serde(default)]
+    pub is_image: bool,
     /// The directory that keeps what is written below `/app`; otherwise that is thrown away.
     pub capture: Option<PathBuf>,
     /// More of the host's directories and files.

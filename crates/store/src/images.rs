@@ -258,6 +258,21 @@ impl Store {
         optional(self.backend.reader(), statement).await
     }
 
+    /// All manifests of a process type, oldest first.
+    pub async fn image_manifests(
+        &self,
+        app: AppId,
+        process_type: &ProcessType,
+    ) -> Result<Vec<ImageManifest>> {
+        let statement = query(
+            "SELECT * FROM image_manifests
+             WHERE app_id = $1 AND process_type = $2 ORDER BY created_at, digest",
+        )
+        .bind(app.to_string())
+        .bind(process_type.to_string());
+        list(self.backend.reader(), statement).await
+    }
+
     /// What is attached to a manifest.
     pub async fn image_referrers(
         &self,

@@ -76,7 +76,7 @@ pub use crate::{
     password_resets::PasswordReset,
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
-    slugs::{NewSlug, Slug, SlugContents},
+    slugs::{CONTAINER_STACK, NewSlug, Slug, SlugContents, SlugImage},
     sni_endpoints::{CertificatePair, SniEndpoint},
     source_hooks::SourceHook,
     source_repositories::{NewSourceRepository, SourceRepository},

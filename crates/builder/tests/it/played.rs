@@ -279,6 +279,7 @@ fn orphan() -> DynoSpec {
         kind: engine::DynoKind::Build,
         stack: "landfall-13".parse().unwrap(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: Vec::new(),
         command: Vec::new(),

@@ -110,6 +110,7 @@ impl Fixture {
             kind: DynoKind::Formation,
             stack: DEFAULT_STACK.parse().unwrap(),
             layers: vec![self.layer()],
+            image: None,
             capture: None,
             binds: Vec::new(),
             command,

@@ -7,6 +7,7 @@
 mod adoption;
 mod attaching;
 mod files;
+mod images;
 mod inside;
 mod keeping;
 mod life;

@@ -151,6 +151,7 @@ pub(crate) fn shell(script: &str) -> DynoSpec {
         kind: DynoKind::Formation,
         stack: stack(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: Vec::new(),
         command,

@@ -52,6 +52,7 @@ pub(crate) fn spec(name: &str, command: &[&str]) -> DynoSpec {
         kind: DynoKind::Formation,
         stack: DEFAULT_STACK.parse().expect("a stack's name"),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: Vec::new(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),

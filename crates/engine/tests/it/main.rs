@@ -24,6 +24,7 @@ fn spec(command: &str) -> DynoSpec {
         kind: DynoKind::Formation,
         stack: "landfall-13".parse().unwrap(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: Vec::new(),
         command: vec![command.to_owned()],

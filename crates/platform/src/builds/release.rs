@@ -1,7 +1,7 @@
 //! What a build ends in: a slug and its release, followed until it is live, or the release that is
 //! live already.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use builder::BuiltSlug;
 use futures_util::StreamExt;
@@ -62,6 +62,7 @@ impl Platform {
             language: built.language,
             layers: built.layers,
             process_types: built.process_types,
+            images: BTreeMap::new(),
             env: built.env,
             size_bytes: built.size_bytes,
             checksum: built.checksum,

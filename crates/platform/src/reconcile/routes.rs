@@ -245,7 +245,15 @@ async fn layers(platform: &Platform, app: &App, state: &AppState) -> Result<Vec<
         return Ok(Vec::new());
     };
     match platform.store.release(app.id, release).await?.slug {
-        Some(slug) => Ok(platform.store.slug(slug).await?.layers),
+        Some(slug) => {
+            let slug = platform.store.slug(slug).await?;
+            // An image's layers are no directory of an app's files.
+            Ok(if slug.is_container() {
+                Vec::new()
+            } else {
+                slug.layers
+            })
+        }
         None => Ok(Vec::new()),
     }
 }

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Names the release that is live.
 const LATEST: &str = "latest";
+/// Names its slug.
+const CURRENT: &str = "current";
 
 impl Platform {
     /// A manifest by its digest or tag: one that was pushed, or else the image of a slug, which is
@@ -32,14 +34,36 @@ impl Platform {
             other => return other,
         }
         let slug = match name {
-            LATEST => "current",
+            LATEST => CURRENT,
             _ if is_release(name) => name,
             _ => return Err(RegistryError::ManifestUnknown),
         };
+        if let Some(manifest) = self.released_manifest(repository, slug).await? {
+            return self.pushed_manifest(repository, &manifest).await;
+        }
         let record = self.built_image(repository, slug).await?;
         self.publish(caller, repository, &record).await?;
         self.pushed_manifest(repository, record.manifest.digest.as_str())
             .await
+    }
+
+    /// The digest of what a release runs from, if that was pushed.
+    async fn released_manifest(
+        &self,
+        repository: &Repository,
+        name: &str,
+    ) -> Result<Option<String>> {
+        let release = if name == CURRENT {
+            self.store.current_release(repository.app.id).await?
+        } else {
+            self.release(repository.app.id, name).await.ok()
+        };
+        let Some(slug) = release.and_then(|release| release.slug) else {
+            return Ok(None);
+        };
+        let slug = self.store.slug(slug).await?;
+        let image = slug.images.get(&repository.process_type);
+        Ok(image.map(|image| image.manifest.clone()))
     }
 
     async fn built_image(&self, repository: &Repository, slug: &str) -> Result<ImageRecord> {

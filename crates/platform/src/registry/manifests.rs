@@ -169,6 +169,34 @@ impl Platform {
         }
     }
 
+    /// The manifest of this digest, or else that of the image with this configuration, which is what
+    /// Docker calls an image's id.
+    pub(super) async fn manifest_with(
+        &self,
+        repository: &Repository,
+        name: &str,
+    ) -> Result<Manifest> {
+        let digest = parsed(name)?;
+        match self.pushed_manifest(repository, digest.as_str()).await {
+            Err(RegistryError::ManifestUnknown) => {}
+            other => return other,
+        }
+        let rows = self
+            .store
+            .image_manifests(repository.app.id, &repository.process_type)
+            .await?;
+        let is_image = |row: &&ImageManifest| {
+            matches!(
+                row.media_type.as_str(),
+                documents::MANIFEST | documents::DOCKER_MANIFEST
+            )
+        };
+        let has_it = |row: &&ImageManifest| row.parts.first().map(String::as_str) == Some(name);
+        let row = rows.iter().filter(is_image).rfind(has_it);
+        let row = row.ok_or(RegistryError::ManifestUnknown)?;
+        self.pushed_manifest(repository, &row.digest).await
+    }
+
     async fn manifest_row(&self, repository: &Repository, name: &str) -> Result<ImageManifest> {
         let row = self
             .store

@@ -7,24 +7,26 @@
 mod built;
 mod collect;
 mod manifests;
+pub(crate) mod release;
 mod uploads;
 
 use std::{
     collections::BTreeSet,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use api::{ids::AppId, names::ProcessType};
 use builder::image::{BlobStore, Digest, ImageError};
 use store::App;
 use thiserror::Error;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use uuid::Uuid;
 
 pub(crate) use self::collect::collect_now_and_then;
 pub use self::{
     manifests::{MAX_MANIFEST_BYTES, Manifest},
+    release::ImageChange,
     uploads::UploadPath,
 };
 use crate::{
@@ -117,10 +119,12 @@ pub struct Repository {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Registry {
     /// Uploads that somebody writes to.
-    busy: Arc<Mutex<BTreeSet<Uuid>>>,
+    busy: Arc<std::sync::Mutex<BTreeSet<Uuid>>>,
     /// Held for reading while a blob is between its file and its row, for writing while files
     /// without rows are removed.
     placing: Arc<RwLock<()>>,
+    /// Held between the images of an app's newest release and those of its next.
+    releasing: Arc<Mutex<()>>,
 }
 
 /// Says that somebody writes to an upload, until dropped.

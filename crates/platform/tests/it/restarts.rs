@@ -221,6 +221,7 @@ fn a_dyno_without_a_row_is_removed() {
         kind: engine::DynoKind::Formation,
         stack: "landfall-13".parse().unwrap(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: Vec::new(),
         command: vec!["serve".to_owned()],

@@ -293,6 +293,7 @@ impl World {
             language: "Python".to_owned(),
             layers: vec!["layer".to_owned()],
             process_types: process_types.collect(),
+            images: BTreeMap::new(),
             env: BTreeMap::new(),
             size_bytes: 1,
             checksum: "SHA256:00".to_owned(),

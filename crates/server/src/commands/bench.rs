@@ -107,6 +107,7 @@ fn spec(config: &Config, arguments: &Arguments) -> Result<DynoSpec> {
         kind: DynoKind::Formation,
         stack: config.stack.clone(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: vec![Bind {
             source: arguments.program.clone(),

@@ -222,6 +222,7 @@ fn spec(config: &Config, arguments: &Arguments) -> Result<DynoSpec> {
         kind: DynoKind::Formation,
         stack: config.stack.clone(),
         layers: Vec::new(),
+        image: None,
         capture: None,
         binds: binds.collect::<Result<_>>()?,
         command: arguments.command.clone(),

@@ -5,14 +5,20 @@ use api::{
     references::{NameReference, lasting_id},
 };
 use axum::{Json, extract::State, response::Response};
-use platform::{Caller, Platform, authorize::Action, formations::Scaling, sizes::Sizes};
+use platform::{
+    Caller, Platform,
+    authorize::{Action, Bearer, Target},
+    formations::Scaling,
+    registry::ImageChange,
+    sizes::Sizes,
+};
 use serde::Deserialize;
 use store::App;
 
 use super::{
     apps,
     error::Refusal,
-    extract::{Body, By, Of, Path, Wanted},
+    extract::{Body, Of, Path, Wanted, With},
     range,
     route::Route,
 };
@@ -60,32 +66,72 @@ async fn show(
     Ok(Json(body(&app, row)))
 }
 
-/// A dyno's root filesystem is a stack; what else it would take is in
-/// `docs/decisions/0017-the-registry-keeps-what-apps-may-read.md`.
-const NO_CONTAINER_RELEASES: &str = "Pushed images cannot be released here yet: dynos run on a \
-    stack of the platform. Deploy the app's source instead, with `git push`.";
-
 async fn update_all(
     State(platform): State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Of(app): Of,
     Body(updates): Body<FormationUpdates>,
 ) -> Result<Json<Vec<Formation>>, Refusal> {
-    Ok(Json(
-        scale(&platform, &caller, &app, &updates.updates).await?,
-    ))
+    let updates = &updates.updates;
+    Ok(Json(update(&platform, &bearer, &app, updates).await?))
 }
 
 async fn update_one(
     State(platform): State<Platform>,
-    By(caller): By,
+    With(bearer): With,
     Of(app): Of,
     Path(path): Path<TypePath>,
-    Body(mut update): Body<FormationUpdate>,
+    Body(mut one): Body<FormationUpdate>,
 ) -> Result<Json<Formation>, Refusal> {
-    update.process_type = path.r#type;
-    let mut changed = scale(&platform, &caller, &app, &[update]).await?;
+    one.process_type = path.r#type;
+    let mut changed = update(&platform, &bearer, &app, &[one]).await?;
     changed.pop().map(Json).ok_or(Refusal::Unknown("formation"))
+}
+
+/// Scales, or releases images, which takes the right to deploy. Not both at once: a release may fail.
+async fn update(
+    platform: &Platform,
+    bearer: &Bearer,
+    app: &App,
+    updates: &[FormationUpdate],
+) -> Result<Vec<Formation>, Refusal> {
+    if updates.iter().all(|update| update.docker_image.is_none()) {
+        return scale(platform, &bearer.caller, app, updates).await;
+    }
+    platform
+        .authorize(Some(bearer), Action::Deploy, Target::App(app))
+        .await?;
+    let present = platform.formation(app.id).await?;
+    let changes: Vec<ImageChange> = updates
+        .iter()
+        .map(|update| image_change(update, &present))
+        .collect::<Result<_, Refusal>>()?;
+    let rows = platform
+        .release_images(&bearer.caller, app, &changes)
+        .await?;
+    Ok(rows.into_iter().map(|row| body(app, row)).collect())
+}
+
+fn image_change(
+    update: &FormationUpdate,
+    present: &[store::Formation],
+) -> Result<ImageChange, Refusal> {
+    let scales = update.quantity.is_some() || update.size.is_some() || update.dyno_size.is_some();
+    let Some(image) = update.docker_image.as_ref().filter(|_| !scales) else {
+        let refused = "Scaling and releasing images take a request each.".to_owned();
+        return Err(Refusal::UnexpectedBody(refused));
+    };
+    let process_type = match find(present, &update.process_type) {
+        Some(row) => row.process_type.clone(),
+        None => update
+            .process_type
+            .parse()
+            .map_err(|error: api::names::NameError| Refusal::UnexpectedBody(error.to_string()))?,
+    };
+    Ok(ImageChange {
+        process_type,
+        image: image.clone(),
+    })
 }
 
 async fn scale(
@@ -108,9 +154,6 @@ fn scaling(
     present: &[store::Formation],
     sizes: &Sizes,
 ) -> Result<Scaling, Refusal> {
-    if update.docker_image.is_some() {
-        return Err(Refusal::UnexpectedBody(NO_CONTAINER_RELEASES.to_owned()));
-    }
     let row = find(present, &update.process_type);
     let quantity = match &update.quantity {
         None => None,

@@ -200,6 +200,7 @@ pub(crate) fn new_slug(app: AppId, process_types: &[(&str, &str)]) -> NewSlug {
         language: "Python".to_owned(),
         layers: vec!["runtime".to_owned(), "packages".to_owned()],
         process_types: process_types.collect(),
+        images: BTreeMap::new(),
         env: BTreeMap::from([("PYTHONUNBUFFERED".to_owned(), "1".to_owned())]),
         size_bytes: 123_456,
         checksum: "SHA256:00".to_owned(),

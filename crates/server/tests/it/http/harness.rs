@@ -174,6 +174,7 @@ impl Harness {
                 .iter()
                 .map(|(name, command)| (name.parse().unwrap(), (*command).to_owned()))
                 .collect(),
+            images: BTreeMap::new(),
             env: BTreeMap::new(),
             size_bytes: 1234,
             checksum: "SHA256:00".to_owned(),

@@ -388,21 +388,129 @@ async fn archive(harness: &Harness) -> BTreeMap<String, Vec<u8>> {
     files.collect()
 }
 
+/// Pushes an image of one layer that can be run, for a process type of `shop`; its id.
+async fn push_runnable(harness: &Harness, process_type: &str, run: Value) -> String {
+    let repository = format!("shop/{process_type}");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2);
+    header.set_mode(0o4755);
+    tar.append_data(&mut header, "bin/server", &b"#!"[..])
+        .unwrap();
+    let tar = String::from_utf8(tar.into_inner().unwrap()).unwrap();
+    let machine = builder::image::documents::Machine::own();
+    let config = json!({ "os": "linux", "architecture": machine.architecture, "config": run,
+        "rootfs": { "type": "layers", "diff_ids": [Digest::of(tar.as_bytes())] } });
+    let config = push_blob(harness, &repository, &config.to_string()).await;
+    let layer = push_blob(harness, &repository, &tar).await;
+    let mut manifest = manifest(&config, &layer);
+    manifest["layers"][0]["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar");
+    let place = format!("{repository}/manifests/latest");
+    let put = put_manifest(harness, &place, &manifest).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    config
+}
+
+async fn release(harness: &Harness, updates: Value) -> Answer {
+    let updates = json!({ "updates": updates });
+    harness.patch("/apps/shop/formation", updates).await
+}
+
 #[tokio::test]
-async fn pushed_images_are_not_released_and_the_reason_is_told() {
+async fn pushed_images_are_released_and_taken_away() {
     let harness = Harness::start().await;
     harness.app("shop").await;
-    let digest = Digest::of(b"an image").to_string();
-    let updates = json!({ "updates": [{ "type": "web", "docker_image": digest }] });
-    let refused = harness.patch("/apps/shop/formation", updates).await;
+    let command = json!(["serve", "$PORT"]);
+    let web = push_runnable(&harness, "web", json!({ "Cmd": command, "Env": ["A=1"] })).await;
+    let released = release(&harness, json!([{ "type": "web", "docker_image": web }])).await;
+    assert_eq!(released.status, StatusCode::OK, "{released:?}");
+    assert_eq!(released.json()[0]["command"], "serve $PORT");
+    let live = |release: &Value| release["status"] == "succeeded";
+    let first = harness.until("/apps/shop/releases/2", live).await;
+    let id = web.get(7..19).unwrap();
+    assert_eq!(first["description"], format!("Deployed web ({id})"));
+    let slug = format!("/apps/shop/slugs/{}", first["slug"]["id"].as_str().unwrap());
+    let slug = harness.get(&slug).await.json();
+    assert_eq!(slug["stack"]["name"], "container");
     assert_eq!(
-        refused.status,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "{refused:?}"
+        harness.get("/apps/shop").await.json()["stack"]["name"],
+        "container"
     );
-    assert!(
-        refused.text.contains("Pushed images cannot be released"),
-        "{}",
-        refused.text
-    );
+
+    let worker = push_runnable(&harness, "worker", json!({ "Entrypoint": ["work"] })).await;
+    let one = json!({ "docker_image": worker });
+    let released = harness.patch("/apps/shop/formation/worker", one).await;
+    assert_eq!(released.status, StatusCode::OK, "{released:?}");
+    harness.until("/apps/shop/releases/3", live).await;
+    let formation = harness.get("/apps/shop/formation").await.json();
+    let types: Vec<&Value> = formation
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["type"])
+        .collect();
+    assert_eq!(types, ["web", "worker"], "the other image stays");
+
+    let gone = json!({ "docker_image": null });
+    let removed = harness.patch("/apps/shop/formation/web", gone).await;
+    assert_eq!(removed.status, StatusCode::OK, "{removed:?}");
+    let last = harness.until("/apps/shop/releases/4", live).await;
+    assert_eq!(last["description"], "Removed web");
+    let formation = harness.get("/apps/shop/formation").await.json();
+    assert_eq!(formation[0]["type"], "worker");
+}
+
+async fn check_not_released(harness: &Harness, updates: Value, (status, reason): (u16, &str)) {
+    let refused = release(harness, updates.clone()).await;
+    assert_eq!(refused.status.as_u16(), status, "{updates}: {refused:?}");
+    assert!(refused.text.contains(reason), "{updates}: {}", refused.text);
+}
+
+#[tokio::test]
+async fn what_is_no_image_of_the_process_type_is_not_released() {
+    let harness = Harness::start().await;
+    harness.app("shop").await;
+    let web = push_runnable(&harness, "web", json!({ "Cmd": ["serve"] })).await;
+    let idle = push_runnable(&harness, "idle", json!({})).await;
+    let broken = push_image(&harness).await;
+    let broken = broken["config"]["digest"].clone();
+    let unknown = Digest::of(b"an image").to_string();
+    for (updates, expected) in [
+        (
+            json!([{ "type": "web", "docker_image": unknown }]),
+            (422, "No image"),
+        ),
+        (
+            json!([{ "type": "worker", "docker_image": web }]),
+            (422, "was pushed to shop/worker"),
+        ),
+        (
+            json!([{ "type": "web", "docker_image": "../../etc" }]),
+            (422, "No image"),
+        ),
+        (
+            json!([{ "type": "idle", "docker_image": idle }]),
+            (422, "neither CMD nor ENTRYPOINT"),
+        ),
+        (
+            json!([{ "type": "web", "docker_image": broken }]),
+            (422, "not an image"),
+        ),
+        (
+            json!([{ "type": "web", "docker_image": null }]),
+            (404, "process type"),
+        ),
+        (
+            json!([{ "type": "a b", "docker_image": web }]),
+            (422, "rocess type"),
+        ),
+        (
+            json!([{ "type": "web", "docker_image": web, "quantity": 2 }]),
+            (422, "a request each"),
+        ),
+    ] {
+        check_not_released(&harness, updates, expected).await;
+    }
+    let releases = harness.get("/apps/shop/releases").await.json();
+    assert_eq!(releases.as_array().unwrap().len(), 1);
 }
