@@ -85,6 +85,16 @@ ids! {
     OauthGrantId;
     /// That a password may be chosen anew.
     PasswordResetId;
+    /// Where an app's log lines are sent to.
+    LogDrainId;
+    /// An app in a stage of a pipeline.
+    PipelineCouplingId;
+    /// Apps in stages.
+    PipelineId;
+    /// A slug on its way to further apps of a pipeline.
+    PipelinePromotionId;
+    /// An app that a promotion goes to.
+    PromotionTargetId;
     /// A numbered release.
     ReleaseId;
     /// A built app, ready to run.

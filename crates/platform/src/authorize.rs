@@ -144,6 +144,9 @@ impl Platform {
             }
             Target::Platform => {}
             Target::App(app) => standing.permissions = self.permissions(account, app).await?,
+            Target::Pipeline(pipeline) => {
+                standing.permissions = self.permissions_on_pipeline(account, pipeline).await?;
+            }
             Target::Team(team) => {
                 let member = self.store.team_member(team.id, account).await?;
                 standing.role = member.map(|member| member.role);
@@ -154,7 +157,7 @@ impl Platform {
 }
 
 /// What a role in a team allows on every app of the team.
-fn permissions_of(role: TeamRole) -> &'static [Permission] {
+pub(crate) fn permissions_of(role: TeamRole) -> &'static [Permission] {
     match role {
         TeamRole::Owner | TeamRole::Admin => &Permission::ALL,
         TeamRole::Member | TeamRole::Viewer => &[Permission::View],

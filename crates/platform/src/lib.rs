@@ -34,14 +34,18 @@ pub mod images;
 pub mod inside;
 mod keys;
 mod launch;
+pub mod log_drains;
 pub mod log_sessions;
 mod merge;
 mod nudges;
 pub mod oauth_clients;
 pub mod oauth_tokens;
+mod outbound;
 pub mod outputs;
 mod partial;
 pub mod password_resets;
+mod pipeline_promotions;
+mod pipelines;
 pub mod plan;
 mod reconcile;
 pub mod regions;
@@ -134,6 +138,8 @@ pub struct Platform {
     pub(crate) attended_runs: Claims,
     /// Passwords hashed at once: each takes a processor for a good part of a second.
     pub(crate) hashing: Arc<tokio::sync::Semaphore>,
+    /// Told when a log drain was added or removed.
+    pub(crate) drains_changed: Arc<tokio::sync::Notify>,
     /// Told when there may be too little room on the disk.
     pub(crate) disk_trouble: Arc<tokio::sync::Notify>,
     /// What each app took of the disk at the last look.
@@ -198,6 +204,7 @@ impl Platform {
             runs_starting: Arc::default(),
             attended_runs: Claims::default(),
             hashing: Arc::new(tokio::sync::Semaphore::new(accounts::HASHED_AT_ONCE)),
+            drains_changed: Arc::default(),
             disk_trouble: Arc::default(),
             app_disks: Arc::default(),
             host_trouble: Arc::default(),

@@ -1,6 +1,10 @@
 //! How one platform is set up; read once by the server from its configuration.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use api::names::{AppName, StackName};
 use sha2::{Digest, Sha256};
@@ -55,6 +59,8 @@ pub struct Settings {
     pub app_disk_bytes: u64,
     /// Builds at once.
     pub concurrent_builds: usize,
+    /// Private networks, by first address and length of prefix, that drains may lead into.
+    pub private_targets: Vec<(Ipv4Addr, u8)>,
     /// Where automatic certificates come from, if from anywhere.
     pub acme: Option<AcmeSettings>,
     /// Makes the secrets in stream URLs; derived from the root key.

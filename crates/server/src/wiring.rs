@@ -196,6 +196,12 @@ fn settings(config: &Config, keys: &Keys, port: u16) -> Result<Settings> {
         sizes: config.sizes.clone(),
         cycle_every: config.cycle_every,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        private_targets: config
+            .reach
+            .networks()
+            .iter()
+            .map(engine_local::network::Subnet::parts)
+            .collect(),
         acme: config.acme.settings()?,
         url_secret: keys.derive("secrets in URLs"),
     })

@@ -28,10 +28,13 @@ mod events;
 mod formations;
 mod images;
 mod keys;
+mod log_drains;
 mod migrations;
 mod oauth_clients;
 mod oauth_tokens;
 mod password_resets;
+mod pipeline_promotions;
+mod pipelines;
 mod releases;
 mod seal;
 mod sleep;
@@ -71,9 +74,12 @@ pub use crate::{
     formations::{DEFAULT_SIZE, Formation, FormationUpdate},
     images::{ImageManifest, ImageTag, NewImageManifest},
     keys::{Key, NewKey},
+    log_drains::LogDrain,
     oauth_clients::{OauthClient, OauthClientUpdate},
     oauth_tokens::{NewTokens, OauthGrant, Taken},
     password_resets::PasswordReset,
+    pipeline_promotions::{PipelinePromotion, PromotionTarget},
+    pipelines::{Pipeline, PipelineCoupling},
     releases::{NewRelease, Release, ReleaseOutcome, ReleaseStatus},
     sleep::{AppSleep, SleepChange, SleepPolicyUpdate, SleepState},
     slugs::{CONTAINER_STACK, NewSlug, Slug, SlugContents, SlugImage},

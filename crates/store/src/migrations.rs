@@ -69,6 +69,14 @@ const MIGRATIONS: &[Migration] = &[
         version: 15,
         sql: include_str!("../migrations/0015_build_settings.sql"),
     },
+    Migration {
+        version: 16,
+        sql: include_str!("../migrations/0016_pipelines.sql"),
+    },
+    Migration {
+        version: 17,
+        sql: include_str!("../migrations/0017_log_drains.sql"),
+    },
 ];
 
 /// Runs what is missing and checks the root key, in one transaction.

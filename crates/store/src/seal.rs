@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use api::ids::{AppId, BuildId, ReleaseId, SniEndpointId, SourceHookId};
+use api::ids::{AppId, BuildId, LogDrainId, ReleaseId, SniEndpointId, SourceHookId};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -31,6 +31,7 @@ pub(crate) enum Purpose<'a> {
     SourceHook(SourceHookId),
     TwoFactor,
     OauthClient,
+    LogDrain(LogDrainId),
 }
 
 impl fmt::Display for Purpose<'_> {
@@ -46,6 +47,7 @@ impl fmt::Display for Purpose<'_> {
             Self::TwoFactor => f.write_str("second factor"),
             Self::OauthClient => f.write_str("secret of OAuth client"),
             Self::SourceHook(hook) => write!(f, "secret of source hook {hook}"),
+            Self::LogDrain(drain) => write!(f, "address of log drain {drain}"),
         }
     }
 }

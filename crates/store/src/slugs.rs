@@ -216,6 +216,33 @@ impl Store {
         Ok(slug)
     }
 
+    /// Gives another app the same slug: its layers, process types and environment.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when it awaits its archive or was given up.
+    pub async fn copy_slug(&self, change: &Change, from: SlugId, app: AppId) -> Result<Slug> {
+        let mut write = self.write_app(change, app).await?;
+        let id = SlugId::new();
+        let statement = query(
+            "INSERT INTO slugs (id, app_id, stack, commit_hash, commit_description, language,
+                                layers, process_types, env, size_bytes, checksum, awaits_archive,
+                                created_at, updated_at)
+             SELECT $1, $2, stack, commit_hash, commit_description, language, layers,
+                    process_types, env, size_bytes, checksum, 0, $4, $4
+             FROM slugs WHERE id = $3 AND awaits_archive = 0 AND removed_at IS NULL",
+        )
+        .bind(id.to_string())
+        .bind(app.to_string())
+        .bind(from.to_string())
+        .bind(write.now.as_micros());
+        if write.run(statement).await? == 0 {
+            return Err(StoreError::stale("slug", &from));
+        }
+        let slug = slug_row(&mut write, app, id).await?;
+        write.commit(told("slug.copy", &slug)).await?;
+        Ok(slug)
+    }
+
     /// Gives a slug that awaits its archive what that holds.
     ///
     /// # Errors

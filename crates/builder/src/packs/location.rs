@@ -3,7 +3,7 @@
 //! Nothing here touches the network. What an address leads to in the end is the business of the
 //! dyno that fetches it, which reaches no private network. Read [`Location`] first.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
@@ -217,6 +217,14 @@ fn check_host(rest: &str) -> Option<()> {
         return is_public_v4(address).then_some(());
     }
     (!is_local && name.contains('.')).then_some(())
+}
+
+/// Whether an address is one of the internet, and of no machine's or network's own.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {

@@ -38,6 +38,13 @@ pub struct Subnet {
 #[error("`{0}` is not a network (hint: it looks like 10.0.7.0/24)")]
 pub struct SubnetError(String);
 
+impl Subnet {
+    /// Its first address and how many bits of it the others share.
+    pub const fn parts(&self) -> (Ipv4Addr, u8) {
+        (self.address, self.prefix)
+    }
+}
+
 impl FromStr for Subnet {
     type Err = SubnetError;
 

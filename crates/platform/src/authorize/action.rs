@@ -151,6 +151,16 @@ actions! {
     JoinApp: VIEW, WRITES;
     /// Stop working on an app.
     LeaveApp: VIEW, WRITES;
+    /// Choose where an app's log lines are sent to.
+    UpdateLogDrains: DEPLOY_OR_OPERATE, WRITES;
+    /// List the pipelines and couplings that the caller may know of, and see what names none.
+    ListPipelines: Needs::SignedIn, READS;
+    /// Make a pipeline, couple apps and promote; what a body names is guarded by itself.
+    CreatePipeline: Needs::SignedIn, WRITES;
+    /// See a pipeline and what is in it.
+    ReadPipeline: Needs::Permission(Kind::Pipeline, &[Permission::View]), READS;
+    /// Rename, give away or remove a pipeline.
+    UpdatePipeline: Needs::Permission(Kind::Pipeline, &[Permission::Manage]), WRITES;
     /// See that a team is, and how it is set up.
     ReadTeam: ANY_ROLE, READS;
     /// See who is in a team, and its apps.

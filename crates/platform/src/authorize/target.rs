@@ -4,7 +4,7 @@
 //! of [`Platform::find`] that looks it up, and one of `Platform::standing` that says what somebody is
 //! to it. Routes that name it are then guarded by it.
 
-use store::{App, Team};
+use store::{App, Pipeline, Team};
 
 use crate::{Platform, error::Result};
 
@@ -13,18 +13,21 @@ use crate::{Platform, error::Result};
 pub enum Kind {
     /// An app, by name or id.
     App,
+    /// A pipeline, by name or id.
+    Pipeline,
     /// A team, by name or id.
     Team,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::App, Self::Team];
+    pub const ALL: [Self; 3] = [Self::App, Self::Pipeline, Self::Team];
 
     /// How the paths of routes name its parameter.
     pub const fn parameter(self) -> &'static str {
         match self {
             Self::App => "app",
+            Self::Pipeline => "pipeline",
             Self::Team => "team",
         }
     }
@@ -33,6 +36,7 @@ impl Kind {
     pub const fn resource(self) -> &'static str {
         match self {
             Self::App => "app",
+            Self::Pipeline => "pipeline",
             Self::Team => "team",
         }
     }
@@ -43,6 +47,8 @@ impl Kind {
 pub enum Subject {
     /// An app.
     App(App),
+    /// A pipeline.
+    Pipeline(Pipeline),
     /// A team.
     Team(Team),
 }
@@ -52,6 +58,7 @@ impl Subject {
     pub const fn target(&self) -> Target<'_> {
         match self {
             Self::App(app) => Target::App(app),
+            Self::Pipeline(pipeline) => Target::Pipeline(pipeline),
             Self::Team(team) => Target::Team(team),
         }
     }
@@ -64,6 +71,8 @@ pub enum Target<'a> {
     Platform,
     /// An app and what belongs to it.
     App(&'a App),
+    /// A pipeline and what belongs to it, but not its apps.
+    Pipeline(&'a Pipeline),
     /// A team and what belongs to it.
     Team(&'a Team),
 }
@@ -74,6 +83,7 @@ impl Target<'_> {
         match self {
             Self::Platform => None,
             Self::App(app) => Some((Kind::App, app.name.to_string())),
+            Self::Pipeline(pipeline) => Some((Kind::Pipeline, pipeline.name.to_string())),
             Self::Team(team) => Some((Kind::Team, team.name.to_string())),
         }
     }
@@ -87,6 +97,7 @@ impl Platform {
     pub(super) async fn find(&self, kind: Kind, identity: &str) -> Result<Subject> {
         Ok(match kind {
             Kind::App => Subject::App(self.app(identity).await?),
+            Kind::Pipeline => Subject::Pipeline(self.find_pipeline(identity).await?),
             Kind::Team => Subject::Team(self.team(identity).await?),
         })
     }

@@ -66,7 +66,9 @@ fn strangers_do_not_learn_that_a_thing_is_there() {
 fn owners_may_do_everything_to_apps_and_admins_to_teams() {
     for action in Action::ALL {
         match action.about() {
-            Some(Kind::App) => check(Scope::Global, *action, &on_app(&Permission::ALL), Ok(())),
+            Some(Kind::App | Kind::Pipeline) => {
+                check(Scope::Global, *action, &on_app(&Permission::ALL), Ok(()));
+            }
             Some(Kind::Team) => {
                 for role in [TeamRole::Owner, TeamRole::Admin] {
                     check(Scope::Global, *action, &in_team(role), Ok(()));

@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Platform,
     error::{Error, Result},
+    log_drains,
     nudges::Due,
     registry,
 };
@@ -44,6 +45,7 @@ const CONCURRENT_PASSES: usize = 16;
 /// Resumes, then reconciles for ever.
 pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     platform.fail_interrupted_builds().await?;
+    platform.fail_interrupted_promotions().await?;
     orphans::remove(platform).await?;
     tokio::spawn(sleep::listen(platform.clone(), platform.feed.notices()));
     routes::publish_all(platform).await?;
@@ -51,6 +53,7 @@ pub(crate) async fn run(platform: &Platform, mut due: Due) -> Result<()> {
     tokio::spawn(usage::look_now_and_then(platform.clone()));
     tokio::spawn(sweep_now_and_then(platform.clone()));
     tokio::spawn(hosts::mend(platform.clone()));
+    tokio::spawn(log_drains::keeper::keep(platform.clone()));
     tokio::spawn(certificates::keep(platform.clone()));
     tokio::spawn(disk::keep_room(platform.clone()));
     tokio::spawn(pressure::watch(platform.clone()));

@@ -211,6 +211,7 @@ impl World {
             sizes: platform::sizes::Sizes::default(),
             cycle_every: self.options.cycle_every,
             processors: 2,
+            private_targets: Vec::new(),
             acme: self.options.acme.clone(),
             url_secret: [1; 32],
         }

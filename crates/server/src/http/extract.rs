@@ -11,7 +11,7 @@ use http::{header, request::Parts};
 use platform::{Caller, authorize::Bearer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{App, Team};
+use store::{App, Pipeline, Team};
 
 use super::{HttpState, error::Refusal};
 
@@ -58,6 +58,18 @@ impl FromRequestParts<HttpState> for Of {
             .cloned()
             .map(Self)
             .ok_or(Refusal::Unknown("app"))
+    }
+}
+
+/// The pipeline that the path names, which the caller was found to have access to.
+pub(super) struct OfPipeline(pub(super) Pipeline);
+
+impl FromRequestParts<HttpState> for OfPipeline {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Refusal> {
+        let pipeline = parts.extensions.get().cloned();
+        pipeline.map(Self).ok_or(Refusal::Unknown("pipeline"))
     }
 }
 

@@ -32,11 +32,15 @@ mod health_checks;
 mod images;
 mod inside;
 mod keys;
+mod log_drains;
 mod log_sessions;
 mod oauth_clients;
 mod oauth_tokens;
 mod pages;
 mod password_resets;
+mod pipeline_couplings;
+mod pipeline_promotions;
+mod pipelines;
 mod published;
 mod range;
 mod rate_limits;
@@ -161,7 +165,11 @@ pub fn table() -> Vec<Route> {
         images::routes(),
         inside::routes(),
         keys::routes(),
+        log_drains::routes(),
         log_sessions::routes(),
+        pipeline_couplings::routes(),
+        pipeline_promotions::routes(),
+        pipelines::routes(),
         published::routes(),
         oauth_clients::routes(),
         oauth_tokens::routes(),

@@ -100,7 +100,7 @@ async fn create(
     ))
 }
 
-fn body(
+pub(super) fn body(
     platform: &Platform,
     (app, removed): (&App, &BTreeSet<SlugId>),
     row: store::Release,

@@ -163,6 +163,7 @@ async fn guard(
     let extensions = request.extensions_mut();
     match subject {
         Some(Subject::App(app)) => _ = extensions.insert(app),
+        Some(Subject::Pipeline(pipeline)) => _ = extensions.insert(pipeline),
         Some(Subject::Team(team)) => _ = extensions.insert(team),
         None => {}
     }

@@ -42,10 +42,6 @@ const BILLING: Lacking = Lacking {
     resource: "invoice",
     message: "There is no billing on this platform: no invoices, credits, credit cards or addresses for them.",
 };
-const COUPLING: Lacking = Lacking {
-    resource: "pipeline coupling",
-    message: "Couldn't find that pipeline coupling.",
-};
 const ENTERPRISE: Lacking = Lacking {
     resource: "enterprise_account",
     message: "Couldn't find that enterprise account: this platform has none, teams stand on their own.",
@@ -53,10 +49,6 @@ const ENTERPRISE: Lacking = Lacking {
 const FEATURE: Lacking = Lacking {
     resource: "feature",
     message: "Couldn't find that feature: accounts have none to switch on or off.",
-};
-const PIPELINE: Lacking = Lacking {
-    resource: "pipeline",
-    message: "Couldn't find that pipeline.",
 };
 const REVIEW_APP: Lacking = Lacking {
     resource: "review_app",
@@ -97,11 +89,9 @@ const EMPTY: &[(&str, Action)] = &[
     ("/addons", ListApps),
     ("/apps/{app}/addon-attachments", ReadApp),
     ("/apps/{app}/addons", ReadApp),
-    ("/apps/{app}/log-drains", ReadApp),
     ("/apps/{app}/webhooks", ReadApp),
     ("/enterprise-accounts", ReadAccount),
     ("/favorites", ReadAccount),
-    ("/pipelines", ListApps),
     ("/spaces", ListApps),
 ];
 
@@ -314,16 +304,7 @@ fn enterprise() -> Vec<Absent> {
 }
 
 fn pipelines() -> Vec<Absent> {
-    vec![
-        (
-            Method::GET,
-            "/apps/{app}/pipeline-couplings",
-            ReadApp,
-            &COUPLING,
-        ),
-        (Method::GET, "/apps/{app}/review-app", ReadApp, &REVIEW_APP),
-        (Method::GET, "/pipelines/{pipeline}", ListApps, &PIPELINE),
-    ]
+    vec![(Method::GET, "/apps/{app}/review-app", ReadApp, &REVIEW_APP)]
 }
 
 fn spaces() -> Vec<Absent> {

@@ -27,6 +27,7 @@ pub(crate) struct Harness {
     pub(crate) router: Router,
     pub(crate) platform: Platform,
     pub(crate) store: Store,
+    pub(crate) logs: Logs,
     pub(crate) account: AccountId,
     directory: tempfile::TempDir,
     _running: Running,
@@ -113,11 +114,12 @@ impl Harness {
                 clock: clock.clone(),
             },
         );
+        let logs = Logs::open(LogsConfig::new(path("logs"), clock.clone())).unwrap();
         let rooms = Rooms {
             store: store.clone(),
             engine,
             builder: Arc::new(builder),
-            logs: Logs::open(LogsConfig::new(path("logs"), clock.clone())).unwrap(),
+            logs: logs.clone(),
             feed: Feed::connect(path("router.sock")),
             clock,
         };
@@ -131,6 +133,7 @@ impl Harness {
             router: routes(HttpState::new(platform.clone())),
             platform,
             store,
+            logs,
             account,
             directory,
             _running: Running(running),
@@ -328,6 +331,7 @@ fn settings(directory: &std::path::Path) -> Settings {
         sizes: platform::sizes::Sizes::default(),
         cycle_every: None,
         processors: 2,
+        private_targets: vec![([127, 0, 0, 0].into(), 8)],
         acme: None,
         url_secret: [9; 32],
     }

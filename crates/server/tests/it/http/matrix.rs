@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::pipeline_couplings::Stage;
 use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -32,13 +33,23 @@ const TOKENS: [&str; 7] = [
 /// One's own, a team's, somebody else's, and none.
 const APPS: [&str; 4] = ["solo", "shop", "alien", "nothing-there"];
 const TEAMS: [&str; 3] = ["acme", "strangers", "no-such-team"];
+const PIPELINES: [&str; 3] = ["line", "alien-line", "no-such-line"];
 
 /// What nobody here has to do with, nothing at all among it, and who asks for it: somebody of each sort.
-const FOREIGN: [&str; 5] = ["", "alien", "nothing-there", "strangers", "no-such-team"];
+const FOREIGN: [&str; 7] = [
+    "",
+    "alien",
+    "nothing-there",
+    "strangers",
+    "no-such-team",
+    "alien-line",
+    "no-such-line",
+];
 const WITNESSES: [&str; 4] = ["chief", "owner", "head", "stranger"];
 
 /// Somebody, what they may do on the apps `solo` and `shop`, and what they are in the team `acme`, which
-/// owns `shop`. Nobody here has to do with `alien` and `strangers`.
+/// owns `shop`. The pipeline `line` is `owner`'s, and `solo` is in it. Nobody here has to do with
+/// `alien`, `alien-line` and `strangers`.
 struct Person {
     name: &'static str,
     solo: &'static str,
@@ -90,6 +101,8 @@ impl Person {
             "solo" => self.solo,
             "shop" => self.shop,
             "acme" => self.acme,
+            "line" if self.name == "owner" => self.solo,
+            "line" if !self.solo.is_empty() => "view",
             _ => "",
         }
     }
@@ -152,6 +165,7 @@ impl Row {
         match self.may.as_str() {
             "anyone" | "self" | "operator" => &[""],
             may if may.starts_with("team:") => &TEAMS,
+            may if may.starts_with("pipeline:") => &PIPELINES,
             _ => &APPS,
         }
     }
@@ -159,7 +173,7 @@ impl Row {
     /// The path to one thing; what else it names is never looked at by the guard.
     fn path_to(&self, thing: &str) -> String {
         let segments = self.path.split('/').map(|segment| match segment {
-            "{app}" | "{team}" => thing,
+            "{app}" | "{pipeline}" | "{team}" => thing,
             other if other.starts_with('{') => "x",
             other => other,
         });
@@ -183,7 +197,8 @@ impl Row {
             "operator" => person.name == "chief",
             _ if standing.is_empty() => return StatusCode::NOT_FOUND,
             may => {
-                let allowed: Vec<&str> = may.trim_start_matches("team:").split('|').collect();
+                let words = may.split_once(':').map_or(may, |(_, words)| words);
+                let allowed: Vec<&str> = words.split('|').collect();
                 standing.split(' ').any(|word| allowed.contains(&word))
             }
         };
@@ -265,6 +280,14 @@ async fn things(harness: &Harness) {
     let solo = app("solo", account("owner").await, None).await;
     let shop = app("shop", account("admin").await, Some(acme)).await;
     app("alien", alien, None).await;
+    let pipeline = async |name: &str, owner| {
+        let name = name.parse().unwrap();
+        store.create_pipeline(&change, owner, &name).await.unwrap()
+    };
+    let line = pipeline("line", account("owner").await).await;
+    pipeline("alien-line", alien).await;
+    let coupled = store.create_pipeline_coupling(&change, (line.id, solo), Stage::Staging);
+    coupled.await.unwrap();
     for person in &PEOPLE {
         let id = account(person.name).await;
         if let Ok(role) = person.acme.parse::<TeamRole>() {
@@ -377,12 +400,12 @@ impl Case<'_> {
     fn fault(
         &self,
         (status, text): (StatusCode, &str),
-        refusals: &mut BTreeMap<bool, String>,
+        refusals: &mut BTreeMap<&'static str, String>,
     ) -> Option<String> {
         let expected = self.row.expected(self.person, self.token, self.thing);
-        let is_team = self.row.may.starts_with("team:");
+        let kind = self.row.things().first().copied().unwrap_or_default();
         let is_same = status != StatusCode::NOT_FOUND
-            || *refusals.entry(is_team).or_insert_with(|| text.to_owned()) == text;
+            || *refusals.entry(kind).or_insert_with(|| text.to_owned()) == text;
         (status != expected || !is_same).then(|| {
             format!(
                 "{} {}: {} with {:?} to {:?}: {status} {text}, not {expected}",

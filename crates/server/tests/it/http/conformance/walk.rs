@@ -2,6 +2,7 @@
 
 mod apps;
 mod deploys;
+mod pipelines;
 mod teams;
 
 use super::run::Run;
@@ -17,6 +18,7 @@ pub(super) async fn all(run: &mut Run<'_>) {
     deploys::releases(run).await;
     deploys::dynos(run).await;
     deploys::certificates(run).await;
+    pipelines::all(run).await;
     apps::ends(run).await;
     teams::teams(run).await;
     teams::transfers(run).await;

@@ -97,6 +97,14 @@ pub(super) async fn settings(run: &mut Run<'_>) {
     run.send("domain POST /apps/{app}/domains", new).await;
     run.call("domain GET /apps/{app}/domains").await;
     run.call("domain GET /apps/{app}/domains/{domain}").await;
+    let drains = "/apps/{app}/log-drains";
+    let new = json!({ "url": "https://logs.example.com/in" });
+    run.send(&format!("log-drain POST {drains}"), new).await;
+    run.call(&format!("log-drain GET {drains}")).await;
+    run.call(&format!("log-drain GET {drains}/{{log-drain}}"))
+        .await;
+    run.call(&format!("log-drain DELETE {drains}/{{log-drain}}"))
+        .await;
     let session = json!({ "lines": 10, "tail": false });
     run.send("log-session POST /apps/{app}/log-sessions", session)
         .await;
