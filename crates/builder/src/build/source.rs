@@ -19,7 +19,7 @@ use crate::{
         self, Note, ShapeError, Wishes,
         app_json::{self, AppJson},
         config,
-        project::{self, Project},
+        manifest::{self, Manifest},
     },
     source_tree::SourceTree,
 };
@@ -110,13 +110,13 @@ pub(super) async fn heed_files(
     settings: &BuildSettings,
     output: &mut Output,
 ) -> Result<(), BuildError> {
-    let project = match tree.read_text(project::FILE) {
-        Some(text) => Project::parse(&text).map_err(ShapeError::from)?,
-        None => Project::default(),
+    let manifest = match tree.read_text(manifest::FILE) {
+        Some(text) => Manifest::parse(&text).map_err(ShapeError::from)?,
+        None => Manifest::default(),
     };
     if request.buildpacks.is_empty() {
         let found = || Buildpack::detect(tree).map(|buildpack| buildpack.name.to_owned());
-        request.buildpacks = project.buildpacks(found);
+        request.buildpacks = manifest.buildpacks(found);
     }
     if let Some(text) = tree.read_text(app_json::FILE) {
         let lines = match AppJson::parse(&text) {
@@ -128,7 +128,7 @@ pub(super) async fn heed_files(
         }
     }
     let seen = config::seen_by_build(&request.config_vars, settings.config_vars.as_ref());
-    request.config_vars = project.env;
+    request.config_vars = manifest.env;
     request.config_vars.extend(seen);
     Ok(())
 }

@@ -6,8 +6,8 @@
 
 pub(crate) mod app_json;
 pub(crate) mod config;
+pub(crate) mod manifest;
 mod patterns;
-pub(crate) mod project;
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use self::{
+    manifest::{Manifest, ManifestError, Selection},
     patterns::{Patterns, PatternsError},
-    project::{Project, ProjectError, Selection},
 };
 use crate::archive::{self, ArchiveError, Ownership, Tree, Unpacked, hex};
 
@@ -60,7 +60,7 @@ pub enum ShapeError {
     },
     /// `project.toml`.
     #[error(transparent)]
-    Project(#[from] ProjectError),
+    Manifest(#[from] ManifestError),
 }
 
 /// A source in the shape it is built in.
@@ -204,23 +204,23 @@ fn slug_ignore(tree: &mut Tree) -> Result<Vec<Note>, ShapeError> {
 
 /// Leaves what `project.toml` says, and the file itself.
 fn project_files(tree: &mut Tree) -> Result<Vec<Note>, ShapeError> {
-    let Some(text) = text(tree, project::FILE)? else {
+    let Some(text) = text(tree, manifest::FILE)? else {
         return Ok(Vec::new());
     };
-    let project = Project::parse(&text)?;
+    let manifest = Manifest::parse(&text)?;
     let patterns = |lines: &[String]| {
         let patterns = Patterns::new(lines.iter().map(String::as_str));
         patterns.map_err(|source| ShapeError::Patterns {
-            file: project::FILE,
+            file: manifest::FILE,
             source,
         })
     };
-    let mut gone = match &project.selection {
+    let mut gone = match &manifest.selection {
         Selection::All => return Ok(Vec::new()),
         Selection::Without(lines) => left_out(tree, &patterns(lines)?),
         Selection::Only(lines) => not_included(tree, &patterns(lines)?),
     };
-    gone.remove(Path::new(project::FILE));
+    gone.remove(Path::new(manifest::FILE));
     let heading = format!("Leaving out {} files by project.toml", gone.len());
     tree.remove(&gone)?;
     Ok(vec![Note::Heading(heading)])
@@ -247,7 +247,7 @@ fn left_out(tree: &Tree, patterns: &Patterns) -> BTreeSet<PathBuf> {
 fn not_included(tree: &Tree, patterns: &Patterns) -> BTreeSet<PathBuf> {
     let mut kept: BTreeSet<&Path> = BTreeSet::new();
     for (path, is_folder) in tree.paths() {
-        if !is_folder && (patterns.include(path) || path == Path::new(project::FILE)) {
+        if !is_folder && (patterns.include(path) || path == Path::new(manifest::FILE)) {
             kept.extend(path.ancestors());
         }
     }

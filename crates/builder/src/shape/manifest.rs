@@ -1,4 +1,4 @@
-//! `project.toml`: what the project itself says of its build. Read [`Project::parse`] first.
+//! `project.toml`: what the project itself says of its build. Read [`Manifest::parse`] first.
 //!
 //! Source: <https://github.com/buildpacks/spec/blob/main/extensions/project-descriptor.md>, schema
 //! 0.2, and 0.1 as far as it means the same. Other tables are for others.
@@ -17,7 +17,7 @@ const ALWAYS: [&str; 1] = ["heroku/procfile"];
 
 /// What it says that matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Project {
+pub(crate) struct Manifest {
     pub(crate) selection: Selection,
     /// Before and after those that are chosen or found.
     pub(crate) pre: Vec<String>,
@@ -39,7 +39,7 @@ pub(crate) enum Selection {
 /// What is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("project.toml line {line}: {problem}")]
-pub struct ProjectError {
+pub struct ManifestError {
     /// Counts from 1.
     pub line: usize,
     /// In a few words.
@@ -110,10 +110,10 @@ struct Variable {
     value: String,
 }
 
-impl Project {
+impl Manifest {
     /// Reads it.
-    pub(crate) fn parse(text: &str) -> Result<Self, ProjectError> {
-        let document: Document = toml::from_str(text).map_err(|error| ProjectError {
+    pub(crate) fn parse(text: &str) -> Result<Self, ManifestError> {
+        let document: Document = toml::from_str(text).map_err(|error| ManifestError {
             line: line_of(text, error.span()),
             problem: error.message().to_owned(),
         })?;
@@ -124,7 +124,7 @@ impl Project {
             section.group.extend(old.buildpacks);
             section.build.env.extend(old.env);
         }
-        let entries = |entries: Vec<Spanned<Entry>>| -> Result<Vec<String>, ProjectError> {
+        let entries = |entries: Vec<Spanned<Entry>>| -> Result<Vec<String>, ManifestError> {
             let chosen = entries.into_iter().map(|entry| chosen(text, &entry));
             chosen.filter_map(Result::transpose).collect()
         };
@@ -154,12 +154,12 @@ fn selection(
     text: &str,
     include: Option<Vec<String>>,
     exclude: Option<Spanned<Vec<String>>>,
-) -> Result<Selection, ProjectError> {
+) -> Result<Selection, ManifestError> {
     match (include, exclude) {
         (None, None) => Ok(Selection::All),
         (Some(lines), None) => Ok(Selection::Only(lines)),
         (None, Some(lines)) => Ok(Selection::Without(lines.into_inner())),
-        (Some(_), Some(lines)) => Err(ProjectError {
+        (Some(_), Some(lines)) => Err(ManifestError {
             line: line_of(text, Some(lines.span())),
             problem: "`include` and `exclude` cannot both be there".to_owned(),
         }),
@@ -169,12 +169,12 @@ fn selection(
 fn variables(
     text: &str,
     listed: Vec<Spanned<Variable>>,
-) -> Result<BTreeMap<String, String>, ProjectError> {
+) -> Result<BTreeMap<String, String>, ManifestError> {
     let mut env = BTreeMap::new();
     for variable in listed {
         let line = line_of(text, Some(variable.span()));
         let Variable { name, value } = variable.into_inner();
-        let name: ConfigVarName = name.parse().map_err(|error| ProjectError {
+        let name: ConfigVarName = name.parse().map_err(|error| ManifestError {
             line,
             problem: format!("{error}"),
         })?;
@@ -184,8 +184,8 @@ fn variables(
 }
 
 /// A buildpack as builds choose it; none for what every build does.
-fn chosen(text: &str, entry: &Spanned<Entry>) -> Result<Option<String>, ProjectError> {
-    let refused = |problem: String| ProjectError {
+fn chosen(text: &str, entry: &Spanned<Entry>) -> Result<Option<String>, ManifestError> {
+    let refused = |problem: String| ManifestError {
         line: line_of(text, Some(entry.span())),
         problem,
     };
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn check_refused(text: &str, expected: &str) {
-        assert_eq!(Project::parse(text).unwrap_err().to_string(), expected);
+        assert_eq!(Manifest::parse(text).unwrap_err().to_string(), expected);
     }
 
     #[test]
@@ -265,40 +265,40 @@ value = "--max-old-space-size=900"
 [com.example]
 anything = 1
 "#;
-        let project = Project::parse(text).unwrap();
+        let manifest = Manifest::parse(text).unwrap();
         let expected = [
             "heroku/nodejs",
             "heroku/python",
             "https://example.com/own.tgz",
         ];
-        assert_eq!(project.buildpacks(|| None), expected);
+        assert_eq!(manifest.buildpacks(|| None), expected);
         let without = vec!["/docs".to_owned(), "*.md".to_owned()];
-        assert_eq!(project.selection, Selection::Without(without));
-        assert_eq!(project.env["NODE_OPTIONS"], "--max-old-space-size=900");
+        assert_eq!(manifest.selection, Selection::Without(without));
+        assert_eq!(manifest.env["NODE_OPTIONS"], "--max-old-space-size=900");
     }
 
     #[test]
     fn the_former_schema_means_the_same() {
         let text = "[project]\nid = \"x\"\n[build]\ninclude = [\"src\"]\n\
                     [[build.buildpacks]]\nid = \"heroku/go\"\n[[build.env]]\nname = \"A\"\nvalue = \"1\"\n";
-        let project = Project::parse(text).unwrap();
-        assert_eq!(project.group, ["heroku/go"]);
-        assert_eq!(project.selection, Selection::Only(vec!["src".to_owned()]));
-        assert_eq!(project.env["A"], "1");
-        assert_eq!(Project::parse("").unwrap(), Project::default());
+        let manifest = Manifest::parse(text).unwrap();
+        assert_eq!(manifest.group, ["heroku/go"]);
+        assert_eq!(manifest.selection, Selection::Only(vec!["src".to_owned()]));
+        assert_eq!(manifest.env["A"], "1");
+        assert_eq!(Manifest::parse("").unwrap(), Manifest::default());
     }
 
     #[test]
     fn buildpacks_around_what_is_found() {
         let text = "[[io.buildpacks.pre.group]]\nid = \"acme/before\"\n\
                     [[io.buildpacks.post.group]]\nid = \"acme/after\"\n";
-        let project = Project::parse(text).unwrap();
+        let manifest = Manifest::parse(text).unwrap();
         let found = || Some("heroku/python".to_owned());
         assert_eq!(
-            project.buildpacks(found),
+            manifest.buildpacks(found),
             ["acme/before", "heroku/python", "acme/after"]
         );
-        assert!(Project::default().buildpacks(found).is_empty());
+        assert!(Manifest::default().buildpacks(found).is_empty());
     }
 
     #[test]
@@ -323,9 +323,9 @@ anything = 1
             "[[io.buildpacks.build.env]]\nname = \"A-B\"\nvalue = \"\"\n",
             "project.toml line 1: Config var name `A-B` is not valid: use letters, digits and underscores, and do not start with a digit",
         );
-        let error = Project::parse("a = 1\nb = \n").unwrap_err();
+        let error = Manifest::parse("a = 1\nb = \n").unwrap_err();
         assert_eq!(error.line, 2);
-        let error = Project::parse("[io]\nbuildpacks = 5\n").unwrap_err();
+        let error = Manifest::parse("[io]\nbuildpacks = 5\n").unwrap_err();
         assert_eq!(error.line, 2);
     }
 }
