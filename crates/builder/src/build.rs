@@ -1,6 +1,6 @@
 //! [`Builder`]: one source in, one slug out.
 //!
-//! It must not know what a slug is for, nor who asked. Read [`Builder::build`] first; the order of
+//! It must not know what a slug is for, nor who asked. Read [`Builder::carry_out`] first; the order of
 //! events is in `assemble`.
 
 mod source;

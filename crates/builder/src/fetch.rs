@@ -108,7 +108,7 @@ pub struct Fetched {
 }
 
 impl Builder {
-    /// Fetches a source into a file. What fetching prints goes out as in [`Builder::build`].
+    /// Fetches a source into a file. What fetching prints goes out as in [`Builder::carry_out`].
     ///
     /// Dropping the future stops and removes the dyno.
     ///

@@ -2,7 +2,7 @@
 //! archives and the index of their checksums, in the form of `sha256sum`.
 //!
 //! Nothing in such a directory is believed: an archive is what its name and its line say, or is not
-//! taken. Read [`write`] and [`fetch`].
+//! taken. Read [`write()`] and [`fetch`].
 
 use std::{
     collections::BTreeMap,
