@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn frames_count_their_octets() {
-        let app = "68 <190>1 2026-02-19T08:00:00.006329+00:00 host app web.1 - h\u{e9}llo\n";
+        let app = "64 <190>1 2026-02-19T08:00:00.006329+00:00 host app web.1 - h\u{e9}llo\n";
         check(LogSource::App, "h\u{e9}llo", app);
-        let heroku = "66 <158>1 2026-02-19T08:00:00.006329+00:00 host heroku web.1 - \n";
+        let heroku = "61 <158>1 2026-02-19T08:00:00.006329+00:00 host heroku web.1 - \n";
         check(LogSource::Heroku, "\n", heroku);
-        let two = "67 <190>1 2026-02-19T08:00:00.006329+00:00 host app web.1 - a b \u{1}\n";
+        let two = "63 <190>1 2026-02-19T08:00:00.006329+00:00 host app web.1 - a b \u{1}\n";
         check(LogSource::App, "a\nb\0\u{1}", two);
     }
 }
