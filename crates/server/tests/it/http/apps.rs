@@ -65,7 +65,7 @@ async fn what_is_wrong_with_an_app_is_said() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     422 {"id":"invalid_params","message":"Name is already taken","url":null}
     422 {"id":"invalid_params","message":"Name must start with a letter, end with a letter or digit and can only contain lowercase letters, numbers, and dashes, between 3 and 30 characters","url":null}
-    422 {"id":"invalid_params","message":"heroku-24 is not a stack of this platform. Available: landfall-13","url":null}
+    422 {"id":"invalid_params","message":"heroku-24 is not a stack of this platform. Available: landfall-13, container","url":null}
     404 {"id":"not_found","message":"Couldn't find that region.","resource":"region","url":null}
     422 {"id":"invalid_params","message":"Invalid parameters: invalid type: integer `1`, expected a string.","url":null}
     "#);

@@ -343,10 +343,13 @@ fn every_route_has_a_row_and_every_row_a_route() {
         .iter()
         .map(|route| format!("{} {}", route.method(), route.path()))
         .collect();
-    let rows = rows().into_iter();
+    let rows = rows();
+    let count = rows.len();
     let rows: BTreeSet<String> = rows
+        .iter()
         .map(|row| format!("{} {}", row.method, row.path))
         .collect();
+    assert_eq!(rows.len(), count, "a route has two rows");
     let missing: Vec<_> = routes.difference(&rows).collect();
     let left_over: Vec<_> = rows.difference(&routes).collect();
     assert!(
